@@ -1,0 +1,337 @@
+//! What can go wrong, who is to blame, and the number nng gives it.
+
+use std::fmt;
+use std::io;
+
+use crate::message::Message;
+
+/// The result of every fallible call of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation failed.
+///
+/// Each variant has a stable number, [`code`](Self::code), which is nng's number for the same condition, and says
+/// [who is to blame](Self::blame).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The deadline passed before the operation could complete.
+    TimedOut,
+    /// A try-form found nothing to do; the blocking form would have waited.
+    WouldBlock,
+    /// The socket, context, dialer or listener was closed, by this or another thread.
+    Closed,
+    /// A later operation on the same context took the place of this one, as a new request does to the one before.
+    Canceled,
+    /// The operation is not legal now, as receiving on a `Req` that has sent nothing.
+    InvalidState(&'static str),
+    /// The socket can never do this, whatever its state.
+    NotSupported(&'static str),
+    /// An argument is unusable.
+    InvalidArgument(&'static str),
+    /// An option was given a value outside its range.
+    InvalidOption(Box<BadOption>),
+    /// A URL cannot be used.
+    InvalidUrl(Box<BadUrl>),
+    /// Nobody listens at the address.
+    ConnectionRefused,
+    /// The connection broke, or a request with no resend time lost the peer that had it.
+    ConnectionReset,
+    /// The peer closed the connection before the handshake was over.
+    ConnectionShut,
+    /// Something else already listens at the address.
+    AddressInUse,
+    /// The address does not exist on this machine, or the host name cannot be resolved.
+    AddressInvalid(Box<str>),
+    /// The operating system refused the operation.
+    PermissionDenied,
+    /// There is no route to the address.
+    Unreachable,
+    /// The peer speaks another protocol than the one that pairs with ours.
+    WrongProtocol {
+        /// The protocol number a peer must have.
+        expected: u16,
+        /// The number the peer sent.
+        actual: u16,
+    },
+    /// What the peer sent is not a scalability-protocol connection header.
+    BadHandshake,
+    /// A message is longer than the receiving side's limit.
+    MessageTooLong {
+        /// The limit in force, in bytes.
+        limit: usize,
+        /// The announced length, in bytes.
+        length: u64,
+    },
+    /// A raw message has a header the protocol cannot send, or a peer sent a message its protocol does not allow.
+    Malformed(&'static str),
+    /// The connection was turned away: a pair socket already has its peer, or a pipe hook rejected it.
+    Rejected,
+    /// A subscription, pipe, dialer or listener that was named is not there.
+    NotFound,
+    /// The endpoint or socket is already in use for something that excludes this.
+    Busy,
+    /// The process or the system has no more file descriptors.
+    TooManyFiles,
+    /// There is no memory, or no kernel buffer, for the operation.
+    OutOfMemory,
+    /// Any other error of the operating system.
+    Os(i32),
+}
+
+/// An option value outside its range: the content of [`Error::InvalidOption`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadOption {
+    /// The option's name.
+    pub option: &'static str,
+    /// The value that was refused.
+    pub value: String,
+    /// What is allowed.
+    pub allowed: &'static str,
+}
+
+/// An unusable URL: the content of [`Error::InvalidUrl`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BadUrl {
+    /// The URL as it was given.
+    pub url: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// Whether the URL is well formed but of a scheme, or a use of it, that is not supported.
+    pub unsupported: bool,
+}
+
+/// Whose doing an error is; see [`Error::blame`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Blame {
+    /// The calling program: a wrong argument, a call in the wrong state, an object that it closed.
+    Caller,
+    /// The program at the other end of the connection.
+    Peer,
+    /// The operating system, the network or their limits.
+    Environment,
+    /// Nobody: time passed, or there was nothing to do.
+    Nobody,
+}
+
+impl Error {
+    pub(crate) fn bad_option(
+        option: &'static str,
+        value: impl fmt::Debug,
+        allowed: &'static str,
+    ) -> Self {
+        Self::InvalidOption(Box::new(BadOption {
+            option,
+            value: format!("{value:?}"),
+            allowed,
+        }))
+    }
+
+    pub(crate) fn bad_url(url: &str, reason: impl Into<String>) -> Self {
+        Self::InvalidUrl(Box::new(BadUrl {
+            url: url.into(),
+            reason: reason.into(),
+            unsupported: false,
+        }))
+    }
+
+    pub(crate) fn unsupported_url(url: &str, reason: impl Into<String>) -> Self {
+        Self::InvalidUrl(Box::new(BadUrl {
+            url: url.into(),
+            reason: reason.into(),
+            unsupported: true,
+        }))
+    }
+
+    /// The number nng gives this condition (`NNG_ETIMEDOUT` is 5, and so on), which never changes between versions.
+    ///
+    /// Errors of the operating system without a number of their own are `0x1000_0000` plus the `errno` value.
+    ///
+    /// ```
+    /// assert_eq!(wirebird::Error::TimedOut.code(), 5);
+    /// ```
+    #[must_use]
+    pub fn code(&self) -> u32 {
+        match self {
+            Self::OutOfMemory => 2,
+            Self::InvalidArgument(_) | Self::InvalidOption(_) => 3,
+            Self::InvalidUrl(bad) if bad.unsupported => 9,
+            Self::InvalidUrl(_) | Self::AddressInvalid(_) => 15,
+            Self::Busy | Self::Rejected => 4,
+            Self::TimedOut => 5,
+            Self::ConnectionRefused => 6,
+            Self::Closed => 7,
+            Self::WouldBlock => 8,
+            Self::NotSupported(_) => 9,
+            Self::AddressInUse => 10,
+            Self::InvalidState(_) => 11,
+            Self::NotFound => 12,
+            Self::WrongProtocol { .. } | Self::BadHandshake | Self::Malformed(_) => 13,
+            Self::Unreachable => 14,
+            Self::PermissionDenied => 16,
+            Self::MessageTooLong { .. } => 17,
+            Self::ConnectionReset => 19,
+            Self::Canceled => 20,
+            Self::TooManyFiles => 21,
+            Self::ConnectionShut => 31,
+            Self::Os(errno) => 0x1000_0000 | errno.unsigned_abs(),
+        }
+    }
+
+    /// Who is to blame: whether to fix the calling program, look at the peer, look at the machine, or just wait.
+    #[must_use]
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::TimedOut | Self::WouldBlock => Blame::Nobody,
+            Self::Closed
+            | Self::Canceled
+            | Self::InvalidState(_)
+            | Self::NotSupported(_)
+            | Self::InvalidArgument(_)
+            | Self::InvalidOption(_)
+            | Self::InvalidUrl(_)
+            | Self::NotFound
+            | Self::Busy => Blame::Caller,
+            Self::ConnectionReset
+            | Self::ConnectionShut
+            | Self::WrongProtocol { .. }
+            | Self::BadHandshake
+            | Self::MessageTooLong { .. }
+            | Self::Malformed(_)
+            | Self::Rejected => Blame::Peer,
+            Self::ConnectionRefused
+            | Self::AddressInUse
+            | Self::AddressInvalid(_)
+            | Self::PermissionDenied
+            | Self::Unreachable
+            | Self::TooManyFiles
+            | Self::OutOfMemory
+            | Self::Os(_) => Blame::Environment,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => f.write_str("timed out"),
+            Self::WouldBlock => f.write_str("try again: the operation would block"),
+            Self::Closed => f.write_str("object closed"),
+            Self::Canceled => f.write_str("operation canceled by a later one"),
+            Self::InvalidState(why) => write!(f, "incorrect state: {why}"),
+            Self::NotSupported(what) => write!(f, "not supported: {what}"),
+            Self::InvalidArgument(why) => write!(f, "invalid argument: {why}"),
+            Self::InvalidOption(bad) => {
+                write!(
+                    f,
+                    "option {} cannot be {}: {} is allowed",
+                    bad.option, bad.value, bad.allowed
+                )
+            }
+            Self::InvalidUrl(bad) => write!(f, "unusable URL {:?}: {}", bad.url, bad.reason),
+            Self::ConnectionRefused => f.write_str("connection refused"),
+            Self::ConnectionReset => f.write_str("connection reset"),
+            Self::ConnectionShut => {
+                f.write_str("connection shut down by the peer before the handshake was over")
+            }
+            Self::AddressInUse => f.write_str("address in use"),
+            Self::AddressInvalid(why) => write!(f, "address invalid: {why}"),
+            Self::PermissionDenied => f.write_str("permission denied"),
+            Self::Unreachable => f.write_str("destination unreachable"),
+            Self::WrongProtocol { expected, actual } => {
+                write!(
+                    f,
+                    "wrong protocol: the peer speaks {actual:#06x}, needed is {expected:#06x}"
+                )
+            }
+            Self::BadHandshake => {
+                f.write_str("protocol error: the peer does not speak scalability protocols")
+            }
+            Self::MessageTooLong { limit, length } => {
+                write!(f, "message too long: {length} bytes, the limit is {limit}")
+            }
+            Self::Malformed(what) => write!(f, "protocol error: {what}"),
+            Self::Rejected => f.write_str("connection rejected"),
+            Self::NotFound => f.write_str("entry not found"),
+            Self::Busy => f.write_str("resource busy"),
+            Self::TooManyFiles => f.write_str("out of file descriptors"),
+            Self::OutOfMemory => f.write_str("out of memory"),
+            Self::Os(errno) => io::Error::from_raw_os_error(*errno).fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<io::Error> for Error {
+    /// Maps an operating system error as nng does.
+    fn from(error: io::Error) -> Self {
+        use rustix::io::Errno;
+        let Some(raw) = error.raw_os_error() else {
+            return match error.kind() {
+                io::ErrorKind::TimedOut => Self::TimedOut,
+                io::ErrorKind::WouldBlock => Self::WouldBlock,
+                io::ErrorKind::UnexpectedEof => Self::ConnectionShut,
+                io::ErrorKind::OutOfMemory => Self::OutOfMemory,
+                _ => Self::AddressInvalid(error.to_string().into()),
+            };
+        };
+        match Errno::from_raw_os_error(raw) {
+            Errno::ACCESS | Errno::PERM => Self::PermissionDenied,
+            Errno::ADDRNOTAVAIL => Self::AddressInvalid("not an address of this machine".into()),
+            Errno::ADDRINUSE => Self::AddressInUse,
+            Errno::AFNOSUPPORT | Errno::PROTONOSUPPORT => Self::NotSupported("address family"),
+            Errno::AGAIN => Self::WouldBlock,
+            Errno::CONNREFUSED | Errno::NOENT => Self::ConnectionRefused,
+            Errno::CONNRESET | Errno::CONNABORTED | Errno::PIPE | Errno::NOTCONN => {
+                Self::ConnectionReset
+            }
+            Errno::HOSTUNREACH | Errno::NETUNREACH => Self::Unreachable,
+            Errno::TIMEDOUT => Self::TimedOut,
+            Errno::MFILE | Errno::NFILE => Self::TooManyFiles,
+            Errno::NOMEM | Errno::NOBUFS => Self::OutOfMemory,
+            Errno::NOTSOCK | Errno::BADF => {
+                Self::InvalidArgument("the descriptor is not a stream socket")
+            }
+            _ => Self::Os(raw),
+        }
+    }
+}
+
+impl From<rustix::io::Errno> for Error {
+    fn from(errno: rustix::io::Errno) -> Self {
+        io::Error::from(errno).into()
+    }
+}
+
+/// A failed send: the reason, and the message, which still belongs to the caller.
+///
+/// Converts into the plain [`Error`] with `?`.
+#[derive(Debug, Clone)]
+pub struct SendError {
+    /// Why the message was not accepted.
+    pub error: Error,
+    /// The message, its header as the caller gave it or empty.
+    pub message: Message,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for SendError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl From<SendError> for Error {
+    fn from(failed: SendError) -> Self {
+        failed.error
+    }
+}

@@ -1,0 +1,2 @@
+//! The `wirebird` command.
+fn main() {}

@@ -1,0 +1,271 @@
+//! Mock pipes and a virtual clock: a world in which a machine can be tested without I/O.
+
+use std::time::{Duration, Instant};
+
+use super::{CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, Sent};
+use crate::error::{Error, Result};
+use crate::message::Message;
+
+/// What a machine did to the world, and the clock.
+pub(crate) struct Mock {
+    pub(crate) now: Instant,
+    pub(crate) pipes: IdMap<PipeId, MockPipe>,
+    pub(crate) recv_wakes: Vec<CtxId>,
+    pub(crate) send_wakes: Vec<CtxId>,
+    pub(crate) dropped: Vec<Dropped>,
+    next_op: u64,
+}
+
+/// One mock pipe: what was sent on it, and how much it still takes.
+#[derive(Default)]
+pub(crate) struct MockPipe {
+    pub(crate) sent: Vec<Message>,
+    /// Messages the pipe takes before it is full.
+    pub(crate) room: usize,
+    full: bool,
+    /// Messages that arrived while the machine had paused the pipe.
+    waiting: std::collections::VecDeque<Message>,
+    paused: bool,
+    pub(crate) closed: Option<Error>,
+}
+
+/// The pipe with this number.
+pub(crate) fn pipe(number: u32) -> PipeId {
+    PipeId::new(number).expect("tests use valid pipe numbers")
+}
+
+/// A message of header words followed by a body, flattened into the body as it comes from the wire.
+pub(crate) fn wire(words: &[u32], body: &[u8]) -> Message {
+    let mut message = Message::new();
+    for &word in words {
+        message.append_u32(word);
+    }
+    message.append(body);
+    message
+}
+
+/// Header and body of a message, as they would go out on the wire.
+pub(crate) fn flat(message: &Message) -> Vec<u8> {
+    [message.header(), message.body()].concat()
+}
+
+impl Mock {
+    pub(crate) fn new() -> Self {
+        Self {
+            now: Instant::now(),
+            pipes: IdMap::default(),
+            recv_wakes: Vec::new(),
+            send_wakes: Vec::new(),
+            dropped: Vec::new(),
+            next_op: 1,
+        }
+    }
+
+    /// A fresh operation number.
+    pub(crate) fn op(&mut self) -> OpId {
+        self.next_op += 1;
+        OpId(self.next_op)
+    }
+
+    /// Connects pipe `number`, which takes `room` messages before it is full.
+    pub(crate) fn attach(
+        &mut self,
+        machine: &mut dyn Protocol,
+        number: u32,
+        room: usize,
+    ) -> Result<PipeId> {
+        let id = pipe(number);
+        self.pipes.insert(
+            id,
+            MockPipe {
+                room,
+                ..MockPipe::default()
+            },
+        );
+        let added = machine.add_pipe(id, self);
+        if added.is_err() {
+            self.pipes.remove(&id);
+        }
+        added.map(|()| id)
+    }
+
+    /// Disconnects a pipe.
+    pub(crate) fn detach(&mut self, machine: &mut dyn Protocol, id: PipeId) {
+        self.pipes.remove(&id);
+        machine.remove_pipe(id, self);
+    }
+
+    /// A message arrives on a pipe. It waits there, as in a real one, while the machine has paused the pipe.
+    pub(crate) fn arrive(&mut self, machine: &mut dyn Protocol, id: PipeId, mut message: Message) {
+        message.set_pipe(Some(id));
+        self.pipes
+            .get_mut(&id)
+            .expect("the pipe is attached")
+            .waiting
+            .push_back(message);
+        self.settle(machine);
+    }
+
+    /// Messages that wait on a paused pipe.
+    pub(crate) fn waiting(&self, id: PipeId) -> usize {
+        self.pipes[&id].waiting.len()
+    }
+
+    /// What the engine does after every call of a machine: delivers what resumed pipes hold, removes closed ones.
+    pub(crate) fn settle(&mut self, machine: &mut dyn Protocol) {
+        let ids: Vec<PipeId> = self.pipes.keys().copied().collect();
+        for id in ids {
+            while let Some(pipe) = self.pipes.get_mut(&id)
+                && pipe.closed.is_none()
+                && !pipe.paused
+                && let Some(message) = pipe.waiting.pop_front()
+            {
+                let flow = machine.deliver(id, message, self);
+                if let Some(pipe) = self.pipes.get_mut(&id) {
+                    // A machine may resume the pipe from within `deliver` and still say pause, or the reverse:
+                    // what it returned counts.
+                    pipe.paused = flow == Flow::Pause;
+                }
+            }
+            if self
+                .pipes
+                .get(&id)
+                .is_some_and(|pipe| pipe.closed.is_some())
+                && !self.gone(id)
+            {
+                machine.remove_pipe(id, self);
+                if let Some(pipe) = self.pipes.get_mut(&id) {
+                    pipe.room = 0;
+                    pipe.full = true;
+                    pipe.waiting.clear();
+                    pipe.paused = true;
+                }
+            }
+        }
+    }
+
+    fn gone(&self, id: PipeId) -> bool {
+        let pipe = &self.pipes[&id];
+        pipe.closed.is_some() && pipe.paused && pipe.full && pipe.room == 0
+    }
+
+    /// Takes what was sent on a pipe, gives it room for `room` more messages, and tells the machine if it was full.
+    pub(crate) fn drain(
+        &mut self,
+        machine: &mut dyn Protocol,
+        id: PipeId,
+        room: usize,
+    ) -> Vec<Message> {
+        let pipe = self.pipes.get_mut(&id).expect("the pipe is attached");
+        let sent = std::mem::take(&mut pipe.sent);
+        pipe.room = room;
+        let was_full = std::mem::replace(&mut pipe.full, false);
+        if was_full {
+            machine.writable(id, self);
+        }
+        self.settle(machine);
+        sent
+    }
+
+    /// Takes what was sent on a pipe, as flat bytes, without making room.
+    pub(crate) fn sent(&mut self, id: PipeId) -> Vec<Vec<u8>> {
+        let pipe = self.pipes.get_mut(&id).expect("the pipe is attached");
+        std::mem::take(&mut pipe.sent).iter().map(flat).collect()
+    }
+
+    /// Why the machine closed a pipe, if it did.
+    pub(crate) fn closed(&self, id: PipeId) -> Option<&Error> {
+        self.pipes.get(&id)?.closed.as_ref()
+    }
+
+    /// Lets time pass, and tells the machine if its deadline was reached.
+    pub(crate) fn advance(&mut self, machine: &mut dyn Protocol, time: Duration) {
+        self.now += time;
+        if machine
+            .deadline()
+            .is_some_and(|deadline| deadline <= self.now)
+        {
+            machine.timeout(self);
+            self.settle(machine);
+        }
+    }
+
+    /// One non-blocking send on a context.
+    pub(crate) fn try_send(
+        &mut self,
+        machine: &mut dyn Protocol,
+        ctx: CtxId,
+        message: impl Into<Message>,
+    ) -> Result<()> {
+        let sent = machine.send(ctx, OpId::TRY, message.into(), self);
+        self.settle(machine);
+        match sent {
+            Sent::Done => Ok(()),
+            Sent::Full(_) => Err(Error::WouldBlock),
+            Sent::Pending => panic!("a try must not leave a pending send"),
+            Sent::Failed(error, _) => Err(error),
+        }
+    }
+
+    /// One non-blocking receive on a context.
+    pub(crate) fn try_recv(&mut self, machine: &mut dyn Protocol, ctx: CtxId) -> Result<Message> {
+        let received = machine.recv(ctx, OpId::TRY, self);
+        self.settle(machine);
+        received.and_then(|message| message.ok_or(Error::WouldBlock))
+    }
+}
+
+impl Io for Mock {
+    fn push(&mut self, pipe: PipeId, message: Message) -> bool {
+        let pipe = self
+            .pipes
+            .get_mut(&pipe)
+            .expect("messages go to attached pipes only");
+        assert!(
+            !pipe.full && pipe.room > 0,
+            "the machine pushed into a full pipe"
+        );
+        pipe.sent.push(message);
+        pipe.room -= 1;
+        pipe.full = pipe.room == 0;
+        !pipe.full
+    }
+
+    fn resume(&mut self, pipe: PipeId) {
+        if let Some(pipe) = self.pipes.get_mut(&pipe)
+            && pipe.closed.is_none()
+        {
+            pipe.paused = false;
+        }
+    }
+
+    fn close_pipe(&mut self, pipe: PipeId, why: Error) {
+        if let Some(pipe) = self.pipes.get_mut(&pipe) {
+            pipe.closed.get_or_insert(why);
+        }
+    }
+
+    fn wake_recv(&mut self, ctx: CtxId) {
+        self.recv_wakes.push(ctx);
+    }
+
+    fn wake_recv_all(&mut self, ctx: CtxId) {
+        self.recv_wakes.push(ctx);
+    }
+
+    fn wake_send(&mut self, ctx: CtxId) {
+        self.send_wakes.push(ctx);
+    }
+
+    fn wake_send_all(&mut self, ctx: CtxId) {
+        self.send_wakes.push(ctx);
+    }
+
+    fn dropped(&mut self, why: Dropped) {
+        self.dropped.push(why);
+    }
+
+    fn now(&mut self) -> Instant {
+        self.now
+    }
+}

@@ -1,0 +1,1 @@
+//! The stack of words in front of a request or survey: where its answer has to go.
