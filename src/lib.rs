@@ -3,6 +3,7 @@
 mod error;
 mod message;
 mod protocols;
+mod sys;
 mod url;
 mod wire;
 

@@ -1,3 +1,37 @@
 //! The bytes on the wire, without I/O: connection header, framing and backtraces.
 
 pub(crate) mod backtrace;
+mod batch;
+mod decode;
+pub(crate) mod header;
+
+pub(crate) use batch::Batch;
+pub(crate) use decode::Decoder;
+
+/// How a connection marks where a message begins and ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// tcp, tls+tcp and handed-over descriptors: a 64-bit big-endian length.
+    Length,
+    /// ipc: the byte 1, then the same.
+    Typed,
+    /// inproc: messages stay messages.
+    Whole,
+}
+
+impl Framing {
+    /// Bytes in front of each message.
+    const fn overhead(self) -> usize {
+        match self {
+            Self::Length => 8,
+            Self::Typed => 9,
+            Self::Whole => 0,
+        }
+    }
+}
+
+/// The type byte of an ipc message; no other was ever defined.
+const IPC_MESSAGE: u8 = 1;
+
+#[cfg(test)]
+mod tests;

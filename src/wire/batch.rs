@@ -1,0 +1,166 @@
+//! Messages on their way out, as the bytes to write.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+
+use super::{Framing, IPC_MESSAGE};
+use crate::message::Message;
+
+/// Bodies at least this long are written from where they are; shorter ones are cheaper to copy into the batch.
+const LARGE: usize = 8 * 1024;
+/// What a message in a batch of whole messages counts for besides its bytes, so that empty ones are bounded too.
+const WHOLE_OVERHEAD: usize = 16;
+/// Capacity a batch keeps when it is empty.
+const KEEP: usize = 64 * 1024;
+
+/// Encoded messages that were handed to a pipe and not yet to the kernel.
+///
+/// Frames and short bodies are collected in one buffer. Long bodies stay where they are, each with the place in
+/// the buffer that it comes before.
+pub(crate) struct Batch {
+    framing: Framing,
+    buffer: Vec<u8>,
+    /// How much of the buffer was written.
+    written: usize,
+    bodies: VecDeque<(usize, Bytes)>,
+    whole: VecDeque<Message>,
+    /// What is left to write.
+    len: usize,
+}
+
+impl Batch {
+    pub(crate) fn new(framing: Framing) -> Self {
+        Self {
+            framing,
+            buffer: Vec::new(),
+            written: 0,
+            bodies: VecDeque::new(),
+            whole: VecDeque::new(),
+            len: 0,
+        }
+    }
+
+    /// Bytes left to write.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Encodes a message at the end.
+    #[inline]
+    pub(crate) fn push(&mut self, mut message: Message) {
+        let length = message.wire_len();
+        match self.framing {
+            Framing::Length => self
+                .buffer
+                .extend_from_slice(&(length as u64).to_be_bytes()),
+            Framing::Typed => {
+                let mut frame = [IPC_MESSAGE; 9];
+                frame[1..].copy_from_slice(&(length as u64).to_be_bytes());
+                self.buffer.extend_from_slice(&frame);
+            }
+            Framing::Whole => {
+                self.len += length + WHOLE_OVERHEAD;
+                self.whole.push_back(flatten(message));
+                return;
+            }
+        }
+        self.len += self.framing.overhead() + length;
+        self.buffer.extend_from_slice(message.header());
+        if message.len() >= LARGE
+            && let Some(body) = message.shared_body()
+        {
+            self.bodies.push_back((self.buffer.len(), body.clone()));
+        } else {
+            self.buffer.extend_from_slice(message.body());
+        }
+    }
+
+    /// Fills `slices` with what is to be written next; returns how many it used.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut used = 0;
+        let mut from = self.written;
+        let mut add = |data: &'a [u8]| {
+            if !data.is_empty()
+                && let Some(slot) = slices.get_mut(used)
+            {
+                *slot = IoSlice::new(data);
+                used += 1;
+            }
+        };
+        // Two slices a body at most: those beyond the room could not be used.
+        for (place, body) in self.bodies.iter().take(32) {
+            add(&self.buffer[from..*place]);
+            add(body);
+            from = *place;
+        }
+        if self.bodies.len() <= 32 {
+            add(&self.buffer[from..]);
+        }
+        used
+    }
+
+    /// Takes note that `count` bytes were written.
+    pub(crate) fn advance(&mut self, mut count: usize) {
+        self.len -= count;
+        while let Some((place, body)) = self.bodies.front_mut() {
+            let before = (*place - self.written).min(count);
+            self.written += before;
+            count -= before;
+            let part = body.len().min(count);
+            body.advance(part);
+            count -= part;
+            if !body.is_empty() || self.written < *place {
+                return;
+            }
+            self.bodies.pop_front();
+        }
+        self.written += count;
+        if self.len == 0 {
+            self.written = 0;
+            self.buffer.clear();
+            self.buffer.shrink_to(KEEP);
+        }
+    }
+
+    /// The messages of a [`Framing::Whole`] batch, to be moved out; [`settle_whole`](Self::settle_whole) follows.
+    pub(crate) fn whole(&mut self) -> &mut VecDeque<Message> {
+        &mut self.whole
+    }
+
+    /// Counts again after messages were moved out.
+    pub(crate) fn settle_whole(&mut self) {
+        self.len = self.whole.iter().map(cost).sum();
+    }
+
+    /// Gives back the memory of an empty batch.
+    pub(crate) fn release(&mut self) {
+        if self.is_empty() {
+            self.buffer = Vec::new();
+        }
+    }
+}
+
+/// What a message counts for in a batch of whole messages.
+pub(crate) fn cost(message: &Message) -> usize {
+    message.len() + WHOLE_OVERHEAD
+}
+
+/// Moves the header in front of the body, as a message looks that comes from a wire.
+fn flatten(mut message: Message) -> Message {
+    if !message.header().is_empty() {
+        let mut words = [0; crate::message::MAX_HEADER];
+        let len = message.header().len();
+        words[..len].copy_from_slice(message.header());
+        message.header_clear();
+        message.insert(&words[..len]);
+    }
+    message
+}

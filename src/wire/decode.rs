@@ -1,0 +1,186 @@
+//! Bytes that came in, as messages.
+
+use std::collections::VecDeque;
+use std::mem;
+
+use super::{Framing, IPC_MESSAGE};
+use crate::error::{Error, Result};
+use crate::message::Message;
+
+/// Read buffer of a pipe that has had little to read, in bytes.
+const SMALL: usize = 16 * 1024;
+/// Read buffer of a busy pipe.
+const LARGE: usize = 256 * 1024;
+/// A message is read straight into its own buffer when at least this much of it is still to come.
+const DIRECT: usize = 16 * 1024;
+/// Most memory a message gets ahead of the bytes that have come, so that announcing a length costs nobody memory.
+const AHEAD: usize = 256 * 1024;
+/// Longest length the format allows: the four top bits are reserved.
+const MAX_LENGTH: u64 = 0x0fff_ffff_ffff_ffff;
+
+/// Turns a stream of bytes into messages.
+///
+/// The owner reads into [`space`](Self::space), tells how much it was with [`filled`](Self::filled), and takes
+/// messages with [`next`](Self::next) until there is none.
+pub(crate) struct Decoder {
+    framing: Framing,
+    /// Longest message accepted; 0 for no limit.
+    limit: usize,
+    buffer: Vec<u8>,
+    /// What of the buffer was consumed.
+    taken: usize,
+    /// A long message of which only a part is here, and its full length.
+    partial: Option<(Vec<u8>, usize)>,
+    whole: VecDeque<Message>,
+    /// Size the buffer gets next.
+    size: usize,
+}
+
+impl Decoder {
+    pub(crate) fn new(framing: Framing, limit: usize) -> Self {
+        Self {
+            framing,
+            limit,
+            buffer: Vec::new(),
+            taken: 0,
+            partial: None,
+            whole: VecDeque::new(),
+            size: SMALL,
+        }
+    }
+
+    /// The buffer to read into: everything in its spare capacity may be filled, nothing else may be changed.
+    pub(crate) fn space(&mut self) -> &mut Vec<u8> {
+        if self.reads_direct()
+            && let Some((body, length)) = &mut self.partial
+        {
+            let room = (*length - body.len()).min(AHEAD.max(body.len()));
+            body.reserve_exact(room);
+            return body;
+        }
+        let rest = self.buffer.len() - self.taken;
+        if self.taken > 0 {
+            self.buffer.copy_within(self.taken.., 0);
+            self.buffer.truncate(rest);
+            self.taken = 0;
+        }
+        if self.buffer.capacity() < self.size {
+            self.buffer.reserve_exact(self.size - rest);
+        }
+        &mut self.buffer
+    }
+
+    /// Takes note of a read into [`space`](Self::space) that filled all or not all of it.
+    pub(crate) fn filled(&mut self, all: bool) {
+        if all && !self.reads_direct() && self.size < LARGE {
+            self.size *= 4;
+        }
+    }
+
+    /// The next message, if it is complete. An error is a reason to close the connection.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<Message>> {
+        if self.framing == Framing::Whole {
+            return Ok(self.whole.pop_front());
+        }
+        if self.partial.is_some() {
+            return Ok(self.finish_partial());
+        }
+        let Some(data) = self.buffer.get(self.taken..) else {
+            return Ok(None);
+        };
+        let data = match self.framing {
+            Framing::Typed => match data.split_first() {
+                None => return Ok(None),
+                Some((&IPC_MESSAGE, rest)) => rest,
+                Some(_) => return Err(Error::Malformed("an ipc frame has an unknown type")),
+            },
+            _ => data,
+        };
+        let Some((length, data)) = data.split_first_chunk() else {
+            return Ok(None);
+        };
+        let length = self.check(u64::from_be_bytes(*length))?;
+        if let Some(body) = data.get(..length) {
+            let message = Message::from(body);
+            self.taken += self.framing.overhead() + length;
+            if self.taken == self.buffer.len() {
+                self.taken = 0;
+                self.buffer.clear();
+            }
+            return Ok(Some(message));
+        }
+        if length - data.len() >= DIRECT || self.framing.overhead() + length > SMALL {
+            let mut body = Vec::with_capacity(length.min(AHEAD.max(data.len())));
+            body.extend_from_slice(data);
+            self.partial = Some((body, length));
+            self.buffer.clear();
+            self.taken = 0;
+        }
+        Ok(None)
+    }
+
+    /// Whether part of a message is here, so that an end of the stream now cuts it off.
+    pub(crate) fn is_amid_message(&self) -> bool {
+        self.partial.is_some() || self.taken < self.buffer.len()
+    }
+
+    /// Messages that arrived whole.
+    pub(crate) fn whole(&mut self) -> &mut VecDeque<Message> {
+        &mut self.whole
+    }
+
+    /// Lends the decoder a read buffer, if it has none.
+    pub(crate) fn lend(&mut self, buffer: &mut Vec<u8>) {
+        if self.buffer.capacity() == 0 {
+            mem::swap(&mut self.buffer, buffer);
+        }
+    }
+
+    /// Gives up the read buffer if nothing is in it: an idle pipe then holds no memory.
+    pub(crate) fn yield_buffer(&mut self, spare: &mut Vec<u8>) {
+        if self.taken == self.buffer.len() && self.framing != Framing::Whole {
+            let mut buffer = mem::take(&mut self.buffer);
+            buffer.clear();
+            self.taken = 0;
+            if spare.capacity() < buffer.capacity() {
+                *spare = buffer;
+            }
+        }
+    }
+
+    fn reads_direct(&self) -> bool {
+        self.partial
+            .as_ref()
+            .is_some_and(|(body, length)| length - body.len() >= DIRECT)
+    }
+
+    fn check(&self, length: u64) -> Result<usize> {
+        let limit = if self.limit == 0 {
+            usize::MAX
+        } else {
+            self.limit
+        };
+        match usize::try_from(length) {
+            Ok(size) if length <= MAX_LENGTH && size <= limit => Ok(size),
+            _ => Err(Error::MessageTooLong { limit, length }),
+        }
+    }
+
+    fn finish_partial(&mut self) -> Option<Message> {
+        let (body, length) = self.partial.as_mut()?;
+        let missing = *length - body.len();
+        let available = self.buffer.len() - self.taken;
+        let take = missing.min(available);
+        body.extend_from_slice(&self.buffer[self.taken..self.taken + take]);
+        self.taken += take;
+        if self.taken == self.buffer.len() {
+            self.taken = 0;
+            self.buffer.clear();
+        }
+        if take < missing {
+            return None;
+        }
+        self.partial.take().map(|(body, _)| Message::from(body))
+    }
+}
