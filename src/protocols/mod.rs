@@ -169,6 +169,9 @@ pub(crate) enum Flow {
     Continue,
     /// No further message of this pipe may be delivered until [`Io::resume`]: the peer feels back-pressure.
     Pause,
+    /// The receive queue is full now, and a further message would push one out. The engine holds the rest back for
+    /// a moment if the queue's user is reading from it, and else goes on.
+    Saturated,
 }
 
 /// The outcome of one attempt to send.

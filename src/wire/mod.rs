@@ -5,7 +5,7 @@ mod batch;
 mod decode;
 pub(crate) mod header;
 
-pub(crate) use batch::Batch;
+pub(crate) use batch::{Batch, cost};
 pub(crate) use decode::Decoder;
 
 /// How a connection marks where a message begins and ends.

@@ -1,5 +1,7 @@
 //! The poller on Linux.
 
+#![allow(unsafe_code)]
+
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -23,6 +25,9 @@ pub(crate) struct Poller {
 
 /// The outcome of one wait.
 pub(crate) struct Events(Vec<epoll::Event>);
+
+// SAFETY: the pointer that the kernel's record may hold is only ever used as the number it was set as.
+unsafe impl Send for Events {}
 
 impl Poller {
     pub(crate) fn new() -> io::Result<Self> {

@@ -1,0 +1,740 @@
+//! A socket's core: its machine, its world, and the operations of its users.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use super::endpoint::Endpoint;
+use super::events::{Monitor, Observers};
+use super::lock;
+use super::pipe::{PipeInfo, PipeStats};
+use super::reactor::{Reactor, block_until};
+use super::spin::Spin;
+use super::timers::{Timed, TimerKey};
+use super::world::{DropStats, World};
+use crate::error::{Error, Result, SendError};
+use crate::message::{Message, PipeId};
+use crate::options::SocketOptions;
+use crate::protocols::{CtxId, OpId, Protocol, ProtocolInfo, Sent};
+
+/// A socket. Handles, endpoints and pipes share it.
+pub(crate) struct Core {
+    pub(crate) id: u32,
+    pub(crate) info: ProtocolInfo,
+    pub(crate) raw: bool,
+    pub(super) reactor: &'static Reactor,
+    pub(super) state: Mutex<State>,
+    /// Counts what happened to the pipes, for threads that spin.
+    pub(super) changes: AtomicU32,
+    pub(super) spin: Spin,
+    pub(super) observers: Observers,
+    options: Mutex<SocketOptions>,
+    /// The socket's own time-outs in nanoseconds, where sending and receiving find them without a lock.
+    pub(crate) timeouts: Timeouts,
+    pub(super) me: Weak<Self>,
+}
+
+/// Everything that the lock guards.
+pub(super) struct State {
+    pub(super) machine: Box<dyn Protocol>,
+    pub(super) world: World,
+    pub(super) phase: Phase,
+    pub(super) endpoints: Vec<Endpoint>,
+    pub(super) stats: Counters,
+    /// Whether output is held back somewhere, so that the reactor flushes it.
+    pub(super) batching: bool,
+    /// How the receive queue's user keeps up; see [`Pull`].
+    pub(super) pull: Pull,
+    timer: Option<TimerKey>,
+    last_op: u64,
+    last_ctx: u32,
+}
+
+/// How far a socket is on its way to being closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    /// Its users are gone, what they sent is still on its way.
+    Closing,
+    /// Its pipes only wait for their peers to have read everything.
+    Finishing,
+    Closed,
+}
+
+/// Whether somebody takes messages as they come. If so, a full receive queue leaves them with the pipe for a
+/// moment; if not, the machine drops as its protocol says.
+#[derive(Default)]
+pub(super) struct Pull {
+    pub(super) active: bool,
+    pub(super) attempts: u64,
+    pub(super) watched: Option<u64>,
+}
+
+/// Numbers kept over a socket's life.
+#[derive(Default)]
+pub(super) struct Counters {
+    /// What pipes that are gone have carried.
+    pub(super) past: PipeStats,
+    pub(super) added: u64,
+    pub(super) rejected: u64,
+    pub(super) handshakes_failed: u64,
+    pub(super) dials_failed: u64,
+    pub(super) accepts_failed: u64,
+    pub(super) malformed: u64,
+}
+
+/// A snapshot of a socket's counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SocketStats {
+    /// Pipes connected now.
+    pub pipes: usize,
+    /// Pipes added so far.
+    pub added: u64,
+    /// Connections turned away by the pipe filter or the protocol.
+    pub rejected: u64,
+    /// Peers whose handshake failed: garbage, a wrong protocol, silence.
+    pub handshakes_failed: u64,
+    /// Attempts to connect that failed.
+    pub dials_failed: u64,
+    /// Failures to accept.
+    pub accepts_failed: u64,
+    /// Pipes closed because the peer sent what its protocol does not allow, or too much of it.
+    pub malformed: u64,
+    /// What all pipes, past ones included, have carried.
+    pub traffic: PipeStats,
+    /// Messages that went nowhere.
+    pub dropped: DropStats,
+}
+
+/// A send and a receive time-out, to be read on every operation.
+pub(crate) struct Timeouts {
+    send: AtomicU64,
+    recv: AtomicU64,
+}
+
+pub(super) type Guard<'a> = MutexGuard<'a, State>;
+
+/// How long an operation may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Patience {
+    /// Only as long as it takes to try.
+    Try,
+    /// As long as the socket or context says.
+    Default,
+    /// This long.
+    For(Duration),
+}
+
+impl Core {
+    /// A new, open socket around a machine.
+    pub(crate) fn new(
+        machine: Box<dyn Protocol>,
+        raw: bool,
+        options: &SocketOptions,
+    ) -> Result<Arc<Self>> {
+        static LAST_ID: AtomicU32 = AtomicU32::new(0);
+        options.check()?;
+        let reactor = Reactor::start()?;
+        let info = machine.info();
+        let core = Arc::new_cyclic(|me| Self {
+            id: LAST_ID.fetch_add(1, Ordering::Relaxed).wrapping_add(1),
+            info,
+            raw,
+            reactor,
+            state: Mutex::new(State {
+                machine,
+                world: World::default(),
+                phase: Phase::Open,
+                endpoints: Vec::new(),
+                stats: Counters::default(),
+                batching: false,
+                pull: Pull::default(),
+                timer: None,
+                last_op: 0,
+                last_ctx: 0,
+            }),
+            changes: AtomicU32::new(0),
+            spin: Spin::new(options.spin),
+            observers: Observers::default(),
+            options: Mutex::new(SocketOptions::default()),
+            timeouts: Timeouts::new(),
+            me: me.clone(),
+        });
+        core.set_options(options)?;
+        Ok(core)
+    }
+
+    // ---- options ----
+
+    /// The options in force.
+    pub(crate) fn options(&self) -> SocketOptions {
+        lock(&self.options).clone()
+    }
+
+    /// Changes the options; nothing changes if one is wrong.
+    pub(crate) fn set_options(&self, options: &SocketOptions) -> Result<()> {
+        options.check()?;
+        let mut present = lock(&self.options);
+        let mut state = self.open()?;
+        let State { machine, world, .. } = &mut *state;
+        let mut undo = Vec::new();
+        for option in options.for_protocol() {
+            if present.for_protocol().any(|same| same == option) {
+                continue;
+            }
+            if let Err(error) = machine.set_option(CtxId::SOCKET, option, world) {
+                for option in undo {
+                    // It was in force before, so the machine takes it again.
+                    let _ = machine.set_option(CtxId::SOCKET, option, world);
+                }
+                self.finish(state);
+                return Err(error);
+            }
+            let kind = std::mem::discriminant(&option);
+            undo.extend(
+                present
+                    .for_protocol()
+                    .find(|old| std::mem::discriminant(old) == kind),
+            );
+        }
+        present.clone_from(options);
+        self.timeouts
+            .set(options.send_timeout, options.recv_timeout);
+        self.spin.set_budget(options.spin);
+        self.finish(state);
+        Ok(())
+    }
+
+    /// Sets an option of one context.
+    pub(crate) fn set_context_options(&self, ctx: CtxId, options: &SocketOptions) -> Result<()> {
+        options.check()?;
+        let mut state = self.open()?;
+        let State { machine, world, .. } = &mut *state;
+        let result = options
+            .for_protocol()
+            .try_for_each(|option| machine.set_option(ctx, option, world));
+        self.finish(state);
+        result
+    }
+
+    /// The socket's name: the one it was given, or its number.
+    pub(crate) fn name(&self) -> String {
+        lock(&self.options)
+            .name
+            .clone()
+            .unwrap_or_else(|| self.id.to_string())
+    }
+
+    // ---- contexts and subscriptions ----
+
+    pub(crate) fn open_context(&self) -> Result<CtxId> {
+        let mut state = self.open()?;
+        state.last_ctx += 1;
+        let ctx = CtxId(state.last_ctx);
+        state.machine.open_context(ctx).map(|()| ctx)
+    }
+
+    pub(crate) fn close_context(&self, ctx: CtxId) {
+        let mut state = self.lock();
+        let State { machine, world, .. } = &mut *state;
+        machine.close_context(ctx, world);
+        world.receivers.take_all(ctx, &mut world.wakes);
+        world.senders.take_all(ctx, &mut world.wakes);
+        self.finish(state);
+    }
+
+    pub(crate) fn subscribe(&self, ctx: CtxId, topic: &[u8]) -> Result<()> {
+        self.open()?.machine.subscribe(ctx, topic)
+    }
+
+    pub(crate) fn unsubscribe(&self, ctx: CtxId, topic: &[u8]) -> Result<()> {
+        self.open()?.machine.unsubscribe(ctx, topic)
+    }
+
+    // ---- receive ----
+
+    /// Receives on a context.
+    pub(crate) fn recv(&self, ctx: CtxId, patience: Patience, own: &Timeouts) -> Result<Message> {
+        let mut state = self.lock();
+        let op = match patience {
+            Patience::Try => OpId::TRY,
+            _ => state.next_op(),
+        };
+        let (state, received) = self.recv_now(state, ctx, op, true);
+        if let Some(outcome) = received.transpose() {
+            self.finish(state);
+            return outcome;
+        }
+        let state = self.release_held(state);
+        self.finish(state);
+        let deadline = match patience {
+            Patience::Try => return Err(Error::WouldBlock),
+            Patience::Default => own.recv().and_then(after),
+            Patience::For(timeout) => after(timeout),
+        };
+        let spun = self.spin(deadline, || {
+            let (state, received) = self.recv_now(self.lock(), ctx, op, true);
+            self.finish(state);
+            received.transpose()
+        });
+        if let Some(outcome) = spun {
+            return outcome;
+        }
+        let outcome = block_until(self.reactor, deadline, |waker| {
+            self.poll_recv(ctx, op, waker).transpose()
+        });
+        outcome.unwrap_or_else(|timed_out| {
+            self.cancel_recv(ctx, op);
+            Err(timed_out)
+        })
+    }
+
+    /// One attempt of a receive that goes on when `waker` is woken.
+    pub(crate) fn poll_recv(&self, ctx: CtxId, op: OpId, waker: &Waker) -> Result<Option<Message>> {
+        let (mut state, received) = self.recv_now(self.lock(), ctx, op, false);
+        match &received {
+            Ok(None) => state.world.receivers.add(op, ctx, waker),
+            // Another one may find something too, and only one was woken.
+            Ok(Some(_)) => {
+                let World {
+                    receivers, wakes, ..
+                } = &mut state.world;
+                wakes.extend(receivers.take_one(ctx));
+            }
+            Err(_) => {}
+        }
+        self.finish(state);
+        received
+    }
+
+    /// Gives up a receive that did not complete.
+    pub(crate) fn cancel_recv(&self, ctx: CtxId, op: OpId) {
+        let mut state = self.lock();
+        let State { machine, world, .. } = &mut *state;
+        if !world.receivers.remove(op) {
+            world.wakes.extend(world.receivers.take_one(ctx));
+        }
+        machine.cancel_recv(ctx, op, world);
+        self.finish(state);
+    }
+
+    /// Tries to receive, reading from the pipes if need be. `direct` reads even where no event said that there is
+    /// something.
+    fn recv_now<'a>(
+        &'a self,
+        mut state: Guard<'a>,
+        ctx: CtxId,
+        op: OpId,
+        direct: bool,
+    ) -> (Guard<'a>, Result<Option<Message>>) {
+        state.pull.active = true;
+        state.pull.attempts += 1;
+        loop {
+            if state.phase != Phase::Open {
+                return (state, Err(Error::Closed));
+            }
+            let State { machine, world, .. } = &mut *state;
+            match machine.recv(ctx, op, world) {
+                Ok(None) => {
+                    let (back, progress) = self.pump_for_receiver(state, direct);
+                    state = back;
+                    if !progress {
+                        return (state, Ok(None));
+                    }
+                }
+                outcome => return (self.settle(state), outcome),
+            }
+        }
+    }
+
+    // ---- send ----
+
+    /// Sends on a context.
+    pub(crate) fn send(
+        &self,
+        ctx: CtxId,
+        message: Message,
+        patience: Patience,
+        own: &Timeouts,
+    ) -> Result<(), SendError> {
+        let mut state = self.lock();
+        let op = match patience {
+            Patience::Try => OpId::TRY,
+            _ => state.next_op(),
+        };
+        let (state, sent) = self.send_now(state, ctx, op, message);
+        let mut held = match sent {
+            Sent::Done => {
+                self.finish(state);
+                return Ok(());
+            }
+            Sent::Failed(error, message) => {
+                self.finish(state);
+                return Err(SendError { error, message });
+            }
+            Sent::Full(message) => Some(message),
+            Sent::Pending => None,
+        };
+        // A try has looked at the kernel's buffers itself before it says that they are full.
+        let has_pipes = !state.world.pipes.is_empty();
+        let state = self.relieve(state);
+        self.finish(state);
+        let deadline = match patience {
+            Patience::Try => {
+                let message = held.take().unwrap_or_default();
+                let (state, sent) = self.send_now(self.lock(), ctx, op, message);
+                self.finish(state);
+                return match sent {
+                    Sent::Done | Sent::Pending => Ok(()),
+                    Sent::Full(message) => Err(SendError {
+                        error: Error::WouldBlock,
+                        message,
+                    }),
+                    Sent::Failed(error, message) => Err(SendError { error, message }),
+                };
+            }
+            Patience::Default => own.send().and_then(after),
+            Patience::For(timeout) => after(timeout),
+        };
+        if has_pipes {
+            let spun = self.spin(deadline, || {
+                let state = self.relieve(self.lock());
+                let (state, outcome) = self.send_again(state, ctx, op, &mut held);
+                self.finish(state);
+                outcome
+            });
+            if let Some(outcome) = spun {
+                return outcome;
+            }
+        }
+        let outcome = block_until(self.reactor, deadline, |waker| {
+            self.poll_send(ctx, op, &mut held, waker)
+        });
+        outcome.unwrap_or_else(|error| {
+            let accepted = self.cancel_send(ctx, op, &mut held);
+            if accepted {
+                Ok(())
+            } else {
+                Err(SendError {
+                    error,
+                    message: held.unwrap_or_default(),
+                })
+            }
+        })
+    }
+
+    /// One attempt of a send that goes on when `waker` is woken. `held` is the message while the socket has not
+    /// taken it.
+    pub(crate) fn poll_send(
+        &self,
+        ctx: CtxId,
+        op: OpId,
+        held: &mut Option<Message>,
+        waker: &Waker,
+    ) -> Option<Result<(), SendError>> {
+        let (mut state, outcome) = self.send_again(self.lock(), ctx, op, held);
+        match &outcome {
+            None => state.world.senders.add(op, ctx, waker),
+            Some(Ok(())) => {
+                let World { senders, wakes, .. } = &mut state.world;
+                wakes.extend(senders.take_one(ctx));
+            }
+            Some(Err(_)) => {}
+        }
+        self.finish(state);
+        outcome
+    }
+
+    /// Gives up a send that did not complete. Returns whether it was accepted after all; else the message is in
+    /// `held`.
+    pub(crate) fn cancel_send(&self, ctx: CtxId, op: OpId, held: &mut Option<Message>) -> bool {
+        let mut state = self.lock();
+        let State { machine, world, .. } = &mut *state;
+        if !world.senders.remove(op) {
+            world.wakes.extend(world.senders.take_one(ctx));
+        }
+        let kept = machine.cancel_send(ctx, op, world);
+        let accepted = held.is_none() && kept.is_none();
+        if held.is_none() {
+            *held = kept;
+        }
+        self.finish(state);
+        accepted
+    }
+
+    fn send_now<'a>(
+        &'a self,
+        mut state: Guard<'a>,
+        ctx: CtxId,
+        op: OpId,
+        message: Message,
+    ) -> (Guard<'a>, Sent) {
+        if state.phase != Phase::Open {
+            return (state, Sent::Failed(Error::Closed, message));
+        }
+        let State { machine, world, .. } = &mut *state;
+        let sent = machine.send(ctx, op, message, world);
+        (self.settle(state), sent)
+    }
+
+    /// Goes on with a send: hands the message in again, or asks what became of it.
+    fn send_again<'a>(
+        &'a self,
+        mut state: Guard<'a>,
+        ctx: CtxId,
+        op: OpId,
+        held: &mut Option<Message>,
+    ) -> (Guard<'a>, Option<Result<(), SendError>>) {
+        let Some(message) = held.take() else {
+            let open = state.phase == Phase::Open;
+            let outcome = state.machine.poll_send(ctx, op);
+            let outcome = outcome
+                .map(|outcome| outcome.map_err(|(error, message)| SendError { error, message }));
+            if outcome.is_none() && !open {
+                let State { machine, world, .. } = &mut *state;
+                let message = machine.cancel_send(ctx, op, world).unwrap_or_default();
+                return (
+                    state,
+                    Some(Err(SendError {
+                        error: Error::Closed,
+                        message,
+                    })),
+                );
+            }
+            return (state, outcome);
+        };
+        let (state, sent) = self.send_now(state, ctx, op, message);
+        let outcome = match sent {
+            Sent::Done => Some(Ok(())),
+            Sent::Pending => None,
+            Sent::Full(message) => {
+                *held = Some(message);
+                None
+            }
+            Sent::Failed(error, message) => Some(Err(SendError { error, message })),
+        };
+        (state, outcome)
+    }
+
+    // ---- waiting for pipes ----
+
+    /// Waits until `ready` says so; it is asked again whenever a pipe comes, goes, or runs empty.
+    pub(super) fn wait_for(
+        &self,
+        deadline: Option<Instant>,
+        mut ready: impl FnMut(&mut State) -> Option<Result<()>>,
+    ) -> Result<()> {
+        block_until(self.reactor, deadline, |waker| {
+            let mut state = self.lock();
+            let outcome = ready(&mut state);
+            if outcome.is_none() {
+                state.world.watchers.push(waker.clone());
+            }
+            self.finish(state);
+            outcome
+        })
+        .flatten()
+    }
+
+    /// Waits until at least `count` peers are connected.
+    pub(crate) fn wait_for_peers(&self, count: usize, timeout: Duration) -> Result<()> {
+        self.wait_for(after(timeout), |state| {
+            if state.phase != Phase::Open {
+                return Some(Err(Error::Closed));
+            }
+            (state.world.pipes.len() >= count).then_some(Ok(()))
+        })
+    }
+
+    /// Waits until everything that was accepted has gone to the kernel.
+    pub(crate) fn flush(&self, timeout: Duration) -> Result<()> {
+        let state = self.release_held(self.lock());
+        self.finish(state);
+        self.wait_for(after(timeout), |state| {
+            if state.phase == Phase::Closed {
+                return Some(Err(Error::Closed));
+            }
+            state.is_flushed().then_some(Ok(()))
+        })
+    }
+
+    // ---- looking ----
+
+    pub(crate) fn monitor(&self) -> Monitor {
+        self.observers.monitor()
+    }
+
+    pub(crate) fn pipes(&self) -> Vec<Arc<PipeInfo>> {
+        let state = self.lock();
+        let mut pipes: Vec<_> = state
+            .world
+            .pipes
+            .values()
+            .map(|pipe| pipe.info.clone())
+            .collect();
+        pipes.sort_by_key(|pipe| pipe.id);
+        pipes
+    }
+
+    pub(crate) fn pipe_stats(&self, id: PipeId) -> Option<PipeStats> {
+        self.lock().world.pipes.get(&id).map(|pipe| pipe.stats)
+    }
+
+    pub(crate) fn stats(&self) -> SocketStats {
+        let state = self.lock();
+        let mut traffic = state.stats.past;
+        for pipe in state.world.pipes.values() {
+            traffic.add(&pipe.stats);
+        }
+        SocketStats {
+            pipes: state.world.pipes.len(),
+            added: state.stats.added,
+            rejected: state.stats.rejected,
+            handshakes_failed: state.stats.handshakes_failed,
+            dials_failed: state.stats.dials_failed,
+            accepts_failed: state.stats.accepts_failed,
+            malformed: state.stats.malformed,
+            traffic,
+            dropped: state.world.drops,
+        }
+    }
+
+    // ---- the lock ----
+
+    pub(super) fn lock(&self) -> Guard<'_> {
+        lock(&self.state)
+    }
+
+    /// The state of a socket that its users may still use.
+    pub(super) fn open(&self) -> Result<Guard<'_>> {
+        let state = self.lock();
+        if state.phase == Phase::Open {
+            Ok(state)
+        } else {
+            Err(Error::Closed)
+        }
+    }
+
+    /// Does what the machine asked for, gives up the lock, and only then wakes and tells others.
+    #[inline]
+    pub(super) fn finish(&self, state: Guard<'_>) {
+        let mut state = self.settle(state);
+        if let Some(at) = state.machine.deadline() {
+            self.arm_timer(&mut state, at);
+        }
+        if !state.world.wakes.is_empty() || !state.world.events.is_empty() {
+            self.tell(state);
+        }
+    }
+
+    #[cold]
+    fn tell(&self, mut state: Guard<'_>) {
+        let wakes = std::mem::take(&mut state.world.wakes);
+        let teller = !state.world.events.is_empty() && !state.world.telling;
+        state.world.telling |= teller;
+        drop(state);
+        for waker in wakes {
+            waker.wake();
+        }
+        // One thread tells at a time, so that observers see events in the order they happened.
+        while teller {
+            let mut state = self.lock();
+            let Some(event) = state.world.events.pop_front() else {
+                state.world.telling = false;
+                return;
+            };
+            drop(state);
+            self.observers.tell(event);
+        }
+    }
+
+    fn arm_timer(&self, state: &mut State, at: Instant) {
+        if state.timer.is_some_and(|timer| timer.at <= at) {
+            return;
+        }
+        if let Some(timer) = state.timer.take() {
+            self.reactor.cancel_timer(timer);
+        }
+        state.timer = Some(
+            self.reactor
+                .set_timer(at, Arc::new(MachineTimer(self.me.clone()))),
+        );
+    }
+}
+
+impl State {
+    fn next_op(&mut self) -> OpId {
+        self.last_op += 1;
+        OpId(self.last_op)
+    }
+
+    /// Whether everything that was accepted has gone to the kernel.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.machine.unsent() == 0 && self.world.pipes.values().all(|pipe| pipe.tx.is_idle())
+    }
+
+    pub(super) fn forget_timer(&mut self) -> Option<TimerKey> {
+        self.timer.take()
+    }
+}
+
+/// Tells a socket's machine that time has passed.
+struct MachineTimer(Weak<Core>);
+
+impl Timed for MachineTimer {
+    fn fire(self: Arc<Self>) {
+        let Some(core) = self.0.upgrade() else { return };
+        let mut state = core.lock();
+        state.timer = None;
+        let State { machine, world, .. } = &mut *state;
+        machine.timeout(world);
+        core.finish(state);
+    }
+}
+
+impl PipeStats {
+    pub(super) fn add(&mut self, other: &Self) {
+        self.tx_msgs += other.tx_msgs;
+        self.tx_bytes += other.tx_bytes;
+        self.rx_msgs += other.rx_msgs;
+        self.rx_bytes += other.rx_bytes;
+    }
+}
+
+impl Timeouts {
+    pub(crate) fn new() -> Self {
+        Self {
+            send: AtomicU64::new(u64::MAX),
+            recv: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    pub(crate) fn set(&self, send: Option<Duration>, recv: Option<Duration>) {
+        let nanos = |time: Option<Duration>| {
+            time.map_or(u64::MAX, |time| {
+                u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+            })
+        };
+        self.send.store(nanos(send), Ordering::Relaxed);
+        self.recv.store(nanos(recv), Ordering::Relaxed);
+    }
+
+    pub(crate) fn send(&self) -> Option<Duration> {
+        duration(self.send.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn recv(&self) -> Option<Duration> {
+        duration(self.recv.load(Ordering::Relaxed))
+    }
+}
+
+/// When a time is over; `None` if that is beyond all times.
+pub(super) fn after(time: Duration) -> Option<Instant> {
+    Instant::now().checked_add(time)
+}
+
+fn duration(nanos: u64) -> Option<Duration> {
+    (nanos != u64::MAX).then(|| Duration::from_nanos(nanos))
+}

@@ -1,0 +1,393 @@
+//! Dialers and listeners: what they share, and how a connection becomes a pipe.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Phase, State, after};
+use super::dialer::Dialing;
+use super::events::Event;
+use super::listener::Listening;
+use super::lock;
+use super::pipe::{PipeInfo, PipeSlot, PipeSource};
+use super::reactor::Source;
+use super::timers::{Timed, TimerKey};
+use crate::address::Address;
+use crate::error::{Error, Result};
+use crate::message::PipeId;
+use crate::sys::poller;
+use crate::transports::{Established, Handshake, Progress};
+
+/// What a pipe came from.
+#[derive(Clone)]
+pub(crate) enum Endpoint {
+    Dialer(Arc<Dialing>),
+    Listener(Arc<Listening>),
+}
+
+impl Endpoint {
+    /// A pipe of this endpoint is gone. `healthy` says that something had been received on it.
+    pub(super) fn pipe_gone(&self, healthy: bool) {
+        if let Self::Dialer(dialer) = self {
+            dialer.pipe_gone(healthy);
+        }
+    }
+
+    /// Closes it without closing its pipes.
+    pub(super) fn stop(&self) {
+        match self {
+            Self::Dialer(dialer) => dialer.stop(),
+            Self::Listener(listener) => listener.stop(),
+        }
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Dialer(one), Self::Dialer(other)) => Arc::ptr_eq(one, other),
+            (Self::Listener(one), Self::Listener(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+/// Called once with what became of a handshake.
+type Outcome = Box<dyn FnOnce(Result<PipeId>) + Send>;
+
+/// A handshake under way: a connection that is not a pipe yet.
+pub(super) struct Shaking {
+    core: Arc<Core>,
+    endpoint: Option<Endpoint>,
+    url: String,
+    limit: usize,
+    state: Mutex<ShakingState>,
+}
+
+struct ShakingState {
+    handshake: Option<Box<dyn Handshake>>,
+    key: Option<usize>,
+    writable: bool,
+    timer: Option<TimerKey>,
+    outcome: Option<Outcome>,
+}
+
+impl Shaking {
+    /// Runs a handshake to its end, at most `timeout` long, and makes a pipe of it.
+    pub(super) fn start(
+        core: Arc<Core>,
+        endpoint: Option<Endpoint>,
+        url: String,
+        limit: usize,
+        handshake: Box<dyn Handshake>,
+        timeout: Duration,
+        outcome: impl FnOnce(Result<PipeId>) + Send + 'static,
+    ) -> Arc<Self> {
+        let reactor = core.reactor;
+        let shaking = Arc::new(Self {
+            core,
+            endpoint,
+            url,
+            limit,
+            state: Mutex::new(ShakingState {
+                handshake: Some(handshake),
+                key: None,
+                writable: true,
+                timer: None,
+                outcome: Some(Box::new(outcome)),
+            }),
+        });
+        let mut state = lock(&shaking.state);
+        let key = match state
+            .handshake
+            .as_ref()
+            .and_then(|handshake| handshake.fd())
+        {
+            Some(fd) => reactor.add(fd, shaking.clone(), true).map(Some),
+            None => Ok(None),
+        };
+        match key {
+            Ok(key) => {
+                state.key = key;
+                if key.is_some()
+                    && let Some(at) = after(timeout)
+                {
+                    state.timer = Some(reactor.set_timer(at, shaking.clone()));
+                }
+                drop(state);
+                shaking.advance();
+            }
+            Err(error) => {
+                drop(state);
+                shaking.end(Err(error));
+            }
+        }
+        shaking
+    }
+
+    /// Gives the handshake up.
+    pub(super) fn abort(&self, why: Error) {
+        self.end(Err(why));
+    }
+
+    fn advance(&self) {
+        let mut state = lock(&self.state);
+        let Some(handshake) = &mut state.handshake else {
+            return;
+        };
+        let result = match handshake.advance() {
+            Ok(Progress::Waiting { writable }) => {
+                if state.writable == writable {
+                    return;
+                }
+                state.writable = writable;
+                let modified = match (state.handshake.as_ref().and_then(|one| one.fd()), state.key)
+                {
+                    (Some(fd), Some(key)) => self.core.reactor.modify(fd, key, writable),
+                    _ => Ok(()),
+                };
+                match modified {
+                    Ok(()) => return,
+                    Err(error) => Err(error),
+                }
+            }
+            Ok(Progress::Done(established)) => Ok(established),
+            Err(error) => Err(error),
+        };
+        drop(state);
+        self.end(result);
+    }
+
+    fn end(&self, result: Result<Established>) {
+        let mut state = lock(&self.state);
+        let Some(outcome) = state.outcome.take() else {
+            return;
+        };
+        let handshake = state.handshake.take();
+        let (key, timer) = (state.key.take(), state.timer.take());
+        drop(state);
+        if let Some(timer) = timer {
+            self.core.reactor.cancel_timer(timer);
+        }
+        let fd = match (&result, &handshake) {
+            (Ok(established), _) => established.connection.fd(),
+            (Err(_), Some(handshake)) => handshake.fd(),
+            (Err(_), None) => None,
+        };
+        if let (Some(fd), Some(key)) = (fd, key) {
+            self.core.reactor.remove(fd, key);
+        }
+        let result = match result {
+            Ok(established) => self.core.attach(
+                established,
+                self.endpoint.clone(),
+                self.url.clone(),
+                self.limit,
+            ),
+            Err(error) => {
+                if !matches!(error, Error::Closed) && self.accepted() {
+                    let peer = handshake.map_or(Address::Unspecified, |one| one.peer());
+                    self.core
+                        .handshake_failed(self.url.clone(), peer, error.clone());
+                }
+                Err(error)
+            }
+        };
+        outcome(result);
+    }
+
+    /// Dialers report failures themselves, with what they will do about it.
+    fn accepted(&self) -> bool {
+        !matches!(self.endpoint, Some(Endpoint::Dialer(_)))
+    }
+}
+
+impl Source for Shaking {
+    fn ready(self: Arc<Self>, _: poller::Event) -> bool {
+        self.advance();
+        false
+    }
+}
+
+impl Timed for Shaking {
+    fn fire(self: Arc<Self>) {
+        self.end(Err(Error::TimedOut));
+    }
+}
+
+impl Core {
+    /// Makes a pipe of a connection that is up.
+    fn attach(
+        self: &Arc<Self>,
+        established: Established,
+        endpoint: Option<Endpoint>,
+        url: String,
+        limit: usize,
+    ) -> Result<PipeId> {
+        let Established {
+            connection,
+            protocol,
+        } = established;
+        if protocol != self.info.peer {
+            let error = Error::WrongProtocol {
+                expected: self.info.peer,
+                actual: protocol,
+            };
+            if !matches!(endpoint, Some(Endpoint::Dialer(_))) {
+                self.handshake_failed(url, connection.peer_address(), error.clone());
+            }
+            return Err(error);
+        }
+        let id = next_pipe_id();
+        let info = Arc::new(PipeInfo {
+            id,
+            local: connection.local_address(),
+            peer: connection.peer_address(),
+            credentials: connection.credentials(),
+            url,
+            dialed: matches!(endpoint, Some(Endpoint::Dialer(_))),
+        });
+        if !self.observers.accepts(&info) {
+            self.reject(self.lock(), info, Error::Rejected);
+            return Err(Error::Rejected);
+        }
+        let mut state = self.lock();
+        if !state.takes_pipes() {
+            return Err(Error::Closed);
+        }
+        let slot = PipeSlot::new(connection.clone(), limit, info.clone(), endpoint);
+        let State { machine, world, .. } = &mut *state;
+        world.pipes.insert(id, slot);
+        if let Err(error) = machine.add_pipe(id, world) {
+            world.pipes.remove(&id);
+            self.reject(state, info, error.clone());
+            return Err(error);
+        }
+        state.stats.added += 1;
+        let source = Arc::new(PipeSource {
+            core: self.clone(),
+            id,
+        });
+        let watched = match connection.fd() {
+            Some(fd) => self.reactor.add(fd, source, false).map(Some),
+            None => {
+                connection.set_listener(Arc::new(move |event| {
+                    source.core.pipe_ready(source.id, event);
+                }));
+                Ok(None)
+            }
+        };
+        state.world.tell(Event::Added(info));
+        state.world.pipes_changed();
+        match watched {
+            Ok(key) => {
+                if let Some(pipe) = state.world.pipes.get_mut(&id) {
+                    pipe.key = key;
+                }
+            }
+            Err(error) => state.world.close(id, error),
+        }
+        self.finish(state);
+        Ok(id)
+    }
+
+    fn reject(&self, mut state: super::core::Guard<'_>, pipe: Arc<PipeInfo>, reason: Error) {
+        state.stats.rejected += 1;
+        state.world.tell(Event::Rejected { pipe, reason });
+        self.finish(state);
+    }
+
+    pub(super) fn handshake_failed(&self, url: String, peer: Address, reason: Error) {
+        let mut state = self.lock();
+        state.stats.handshakes_failed += 1;
+        state
+            .world
+            .tell(Event::HandshakeFailed { url, peer, reason });
+        self.finish(state);
+    }
+
+    /// Takes over a stream that is already connected. The handshake is still to come.
+    pub(crate) fn adopt(
+        self: &Arc<Self>,
+        handshake: Box<dyn Handshake>,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<PipeId> {
+        drop(self.open()?);
+        let result = Arc::new(Mutex::new(None));
+        let shared = result.clone();
+        let me: Weak<Self> = self.me.clone();
+        Shaking::start(
+            self.clone(),
+            None,
+            String::new(),
+            limit,
+            handshake,
+            timeout,
+            move |done| {
+                *lock(&shared) = Some(done);
+                if let Some(core) = me.upgrade() {
+                    let mut state = core.lock();
+                    state.world.pipes_changed();
+                    core.finish(state);
+                }
+            },
+        );
+        let mut id = None;
+        self.wait_for(None, |_| {
+            lock(&result)
+                .take()
+                .map(|done: Result<PipeId>| done.map(|done| id = Some(done)))
+        })?;
+        id.ok_or(Error::Closed)
+    }
+
+    /// Closes one pipe.
+    pub(crate) fn close_pipe(&self, id: PipeId) -> Result<()> {
+        let mut state = self.lock();
+        let known = state.world.pipes.contains_key(&id);
+        state.world.close(id, Error::Closed);
+        self.finish(state);
+        if known { Ok(()) } else { Err(Error::NotFound) }
+    }
+
+    /// Closes the pipes of an endpoint and forgets it.
+    pub(super) fn drop_endpoint(&self, endpoint: &Endpoint) {
+        let mut state = self.lock();
+        state.endpoints.retain(|one| !one.is(endpoint));
+        let ids: Vec<PipeId> = state
+            .world
+            .pipes
+            .iter()
+            .filter(|(_, pipe)| pipe.endpoint.as_ref().is_some_and(|one| one.is(endpoint)))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in ids {
+            state.world.close(id, Error::Closed);
+        }
+        self.finish(state);
+    }
+}
+
+impl State {
+    /// Whether new pipes are of use: to users, or to what they left to be sent.
+    pub(super) fn takes_pipes(&self) -> bool {
+        match self.phase {
+            Phase::Open => true,
+            Phase::Closing => self.machine.unsent() > 0,
+            Phase::Finishing | Phase::Closed => false,
+        }
+    }
+}
+
+/// A number no pipe of the process has. They start anywhere and count up, so that a number is not used again soon.
+fn next_pipe_id() -> PipeId {
+    use std::hash::{BuildHasher, RandomState};
+    static LAST: Mutex<Option<u32>> = Mutex::new(None);
+    let mut last = lock(&LAST);
+    loop {
+        let start = || RandomState::new().hash_one(Instant::now()) as u32; // any 32 of its bits
+        let next = last.unwrap_or_else(start).wrapping_add(1) & 0x7fff_ffff;
+        *last = Some(next);
+        if let Some(id) = PipeId::new(next) {
+            return id;
+        }
+    }
+}

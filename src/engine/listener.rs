@@ -1,0 +1,291 @@
+//! A listener: it accepts connections and starts their handshakes, so that no silent peer holds up another.
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+use std::{io, mem};
+
+use super::core::{Core, after};
+use super::endpoint::{Endpoint, Shaking};
+use super::events::Event;
+use super::lock;
+use super::reactor::Source;
+use super::timers::{Timed, TimerKey};
+use crate::address::Address;
+use crate::error::{Error, Result};
+use crate::options::EndpointOptions;
+use crate::sys::poller;
+use crate::transports::{self, Acceptor, Inbox, Setup, Transport};
+use crate::url::Url;
+
+/// How long accepting rests when the process has no descriptors or memory left.
+const REST: Duration = Duration::from_millis(50);
+/// Connections accepted in a row before others get their turn.
+const ACCEPTS: usize = 64;
+
+/// A listener's core.
+pub(crate) struct Listening {
+    core: Weak<Core>,
+    url: Url,
+    transport: &'static dyn Transport,
+    state: Mutex<ListenState>,
+    me: Weak<Self>,
+}
+
+struct ListenState {
+    options: EndpointOptions,
+    acceptor: Option<Arc<dyn Acceptor>>,
+    key: Option<usize>,
+    closed: bool,
+    timer: Option<TimerKey>,
+    /// Handshakes under way.
+    shaking: usize,
+    /// Accepting waits for handshakes to end.
+    full: bool,
+}
+
+impl Listening {
+    pub(crate) fn new(core: &Arc<Core>, url: &str) -> Result<Arc<Self>> {
+        let url: Url = url.parse()?;
+        url.check_listen()?;
+        let transport = transports::find(&url)?;
+        let options = core.options().endpoint;
+        drop(core.open()?);
+        Ok(Arc::new_cyclic(|me| Self {
+            core: Arc::downgrade(core),
+            url,
+            transport,
+            state: Mutex::new(ListenState {
+                options,
+                acceptor: None,
+                key: None,
+                closed: false,
+                timer: None,
+                shaking: 0,
+                full: false,
+            }),
+            me: me.clone(),
+        }))
+    }
+
+    pub(crate) fn options(&self) -> EndpointOptions {
+        lock(&self.state).options.clone()
+    }
+
+    /// Changes the options. Those that shape the listening end itself are refused once it listens.
+    pub(crate) fn set_options(&self, options: &EndpointOptions) -> Result<()> {
+        options.check()?;
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        if state.acceptor.is_some() && state.options.permissions != options.permissions {
+            return Err(Error::Busy);
+        }
+        state.options.clone_from(options);
+        Ok(())
+    }
+
+    /// The URL, with the port it really has once it listens.
+    pub(crate) fn url(&self) -> Url {
+        let state = lock(&self.state);
+        state
+            .acceptor
+            .as_ref()
+            .map_or_else(|| self.url.clone(), |one| one.url().clone())
+    }
+
+    /// The address it listens at.
+    pub(crate) fn address(&self) -> Result<Address> {
+        let state = lock(&self.state);
+        let acceptor = state.acceptor.as_ref();
+        Ok(acceptor
+            .ok_or(Error::InvalidState("the listener was not started"))?
+            .address())
+    }
+
+    /// Puts a descriptor in the inbox of a `socket://` listener.
+    pub(crate) fn hand_over(&self, put: impl FnOnce(&Inbox) -> Result<()>) -> Result<()> {
+        let state = lock(&self.state);
+        let acceptor = state.acceptor.clone();
+        drop(state);
+        let acceptor = acceptor.ok_or(Error::InvalidState("the listener was not started"))?;
+        let inbox = acceptor.inbox();
+        put(inbox.ok_or(Error::NotSupported(
+            "only socket:// listeners take descriptors",
+        ))?)
+    }
+
+    // ---- starting and stopping ----
+
+    /// Starts listening. If that fails the listener may be started again.
+    pub(crate) fn start(self: &Arc<Self>) -> Result<()> {
+        let core = self.core.upgrade().ok_or(Error::Closed)?;
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(Error::Closed);
+        }
+        if state.acceptor.is_some() {
+            return Err(Error::InvalidState("the listener was started already"));
+        }
+        let me = self.me.clone();
+        let arrived = Arc::new(move || {
+            if let Some(me) = me.upgrade() {
+                me.accept();
+            }
+        });
+        let setup = setup(&core, &state.options);
+        let acceptor: Arc<dyn Acceptor> =
+            Arc::from(self.transport.listen(&self.url, &setup, arrived)?);
+        core.register_endpoint(Endpoint::Listener(self.clone()))?;
+        if let Some(fd) = acceptor.fd() {
+            state.key = Some(core.reactor.add(fd, self.clone(), false)?);
+        }
+        state.acceptor = Some(acceptor);
+        drop(state);
+        self.accept();
+        Ok(())
+    }
+
+    /// Stops listening.
+    pub(crate) fn stop(&self) {
+        let mut state = lock(&self.state);
+        state.closed = true;
+        let (acceptor, key, timer) = (state.acceptor.take(), state.key.take(), state.timer.take());
+        drop(state);
+        if let Some(core) = self.core.upgrade() {
+            if let (Some(fd), Some(key)) = (acceptor.as_ref().and_then(|one| one.fd()), key) {
+                core.reactor.remove(fd, key);
+            }
+            if let Some(timer) = timer {
+                core.reactor.cancel_timer(timer);
+            }
+        }
+    }
+
+    /// Stops, and closes the pipes.
+    pub(crate) fn close(self: &Arc<Self>) {
+        self.stop();
+        if let Some(core) = self.core.upgrade() {
+            core.drop_endpoint(&Endpoint::Listener(self.clone()));
+        }
+    }
+
+    // ---- accepting ----
+
+    /// Accepts what waits. Returns whether more may wait.
+    fn accept(&self) -> bool {
+        let Some(core) = self.core.upgrade() else {
+            return false;
+        };
+        for _ in 0..ACCEPTS {
+            let mut state = lock(&self.state);
+            let Some(acceptor) = state.acceptor.clone() else {
+                return false;
+            };
+            if state.shaking >= state.options.max_handshakes {
+                state.full = true;
+                return false;
+            }
+            state.shaking += 1;
+            let setup = setup(&core, &state.options);
+            drop(state);
+            match acceptor.accept(&setup) {
+                Ok(handshake) => self.shake(&core, handshake, &setup, acceptor.url().to_string()),
+                Err(error) => {
+                    lock(&self.state).shaking -= 1;
+                    if let Some(again) = self.accept_failed(&core, error) {
+                        return again;
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn shake(
+        &self,
+        core: &Arc<Core>,
+        handshake: Box<dyn transports::Handshake>,
+        setup: &Setup,
+        url: String,
+    ) {
+        let me = self.me.clone();
+        Shaking::start(
+            core.clone(),
+            self.me.upgrade().map(Endpoint::Listener),
+            url,
+            setup.recv_max,
+            handshake,
+            setup.options.handshake_timeout,
+            move |_| {
+                if let Some(me) = me.upgrade() {
+                    me.shaken();
+                }
+            },
+        );
+    }
+
+    /// A handshake is over.
+    fn shaken(&self) {
+        let mut state = lock(&self.state);
+        state.shaking -= 1;
+        let was_full = mem::take(&mut state.full);
+        drop(state);
+        if was_full {
+            while self.accept() {}
+        }
+    }
+
+    /// What to do after a failed accept: `None` to go on, else whether to be called again.
+    fn accept_failed(&self, core: &Arc<Core>, error: io::Error) -> Option<bool> {
+        match error.kind() {
+            io::ErrorKind::WouldBlock => return Some(false),
+            io::ErrorKind::Interrupted
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset => return None,
+            _ => {}
+        }
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Some(false);
+        }
+        if state.timer.is_none()
+            && let (Some(at), Some(me)) = (after(REST), self.me.upgrade())
+        {
+            state.timer = Some(core.reactor.set_timer(at, me));
+        }
+        drop(state);
+        core.accept_failed(self.url().to_string(), error.into());
+        Some(false)
+    }
+}
+
+impl Source for Listening {
+    fn ready(self: Arc<Self>, _: poller::Event) -> bool {
+        self.accept()
+    }
+}
+
+impl Timed for Listening {
+    fn fire(self: Arc<Self>) {
+        lock(&self.state).timer = None;
+        while self.accept() {}
+    }
+}
+
+impl Core {
+    fn accept_failed(&self, url: String, reason: Error) {
+        let mut state = self.lock();
+        state.stats.accepts_failed += 1;
+        state.world.tell(Event::AcceptFailed { url, reason });
+        self.finish(state);
+    }
+}
+
+fn setup(core: &Core, options: &EndpointOptions) -> Setup {
+    Setup {
+        protocol: core.info.id,
+        recv_max: options.recv_max,
+        options: options.clone(),
+    }
+}

@@ -1,0 +1,30 @@
+//! The engine: it moves messages between protocol machines and connections.
+
+mod close;
+mod core;
+mod dialer;
+mod endpoint;
+mod events;
+mod listener;
+mod park;
+mod pipe;
+mod pump;
+mod reactor;
+mod spin;
+mod timers;
+mod waiters;
+mod world;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub(crate) use self::core::{Core, Patience, SocketStats, Timeouts};
+pub(crate) use dialer::Dialing;
+pub(crate) use events::{Event, Monitor};
+pub(crate) use listener::Listening;
+pub(crate) use pipe::{PipeInfo, PipeStats};
+pub(crate) use world::DropStats;
+
+/// Locks a mutex. A panic in another thread while it held the lock does not make this one panic too.
+pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

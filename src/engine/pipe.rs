@@ -1,0 +1,216 @@
+//! One connected peer of a socket: its connection, what is to be sent, what came in.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::core::Core;
+use super::endpoint::Endpoint;
+use crate::address::{Address, Credentials};
+use crate::message::PipeId;
+use crate::sys::poller::Event;
+use crate::transports::Connection;
+use crate::wire::{Batch, Decoder};
+
+/// Bytes that may wait in a pipe's outgoing batch before the pipe counts as full.
+const BATCH_LIMIT: usize = 128 * 1024;
+/// Bytes at which a batch that is held back is written by the sender itself.
+pub(super) const BATCH_WRITE: usize = 16 * 1024;
+/// Writes in a row that came close together, before output is held back to be batched.
+const STREAK: u8 = 8;
+/// Messages between two flushes by the reactor below which output is no longer held back.
+const STREAM: u32 = 8;
+
+/// What is known of a peer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PipeInfo {
+    /// The pipe's number.
+    pub id: PipeId,
+    /// Our end.
+    pub local: Address,
+    /// The peer's end.
+    pub peer: Address,
+    /// Who the peer is, where the transport knows: ipc on Linux.
+    pub credentials: Option<Credentials>,
+    /// The URL of the dialer or listener the pipe came from; empty for a descriptor that was handed over.
+    pub url: String,
+    /// Whether we dialed.
+    pub dialed: bool,
+}
+
+/// What went through a pipe. Lengths count header and body, not framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct PipeStats {
+    /// Messages handed to the pipe.
+    pub tx_msgs: u64,
+    /// Their bytes.
+    pub tx_bytes: u64,
+    /// Messages received.
+    pub rx_msgs: u64,
+    /// Their bytes.
+    pub rx_bytes: u64,
+}
+
+/// A pipe as the socket's state holds it.
+pub(super) struct PipeSlot {
+    pub(super) connection: Arc<dyn Connection>,
+    /// The reactor's key for it, if it has a descriptor.
+    pub(super) key: Option<usize>,
+    pub(super) tx: Tx,
+    pub(super) rx: Rx,
+    pub(super) stats: PipeStats,
+    pub(super) info: Arc<PipeInfo>,
+    pub(super) endpoint: Option<Endpoint>,
+}
+
+/// The sending half.
+pub(super) struct Tx {
+    /// Where messages go.
+    pub(super) filling: Batch,
+    /// What is being written, or is left from a write that the kernel did not take whole.
+    pub(super) draining: Batch,
+    /// Bytes of `draining`, also while a thread has it.
+    pub(super) outstanding: usize,
+    /// A thread is writing, without the lock.
+    pub(super) writing: bool,
+    /// The kernel takes no more; the reactor tells when it does.
+    pub(super) blocked: bool,
+    /// The machine was told that the pipe is full.
+    pub(super) full: bool,
+    /// Writing failed; what is left to read is still read.
+    pub(super) dead: bool,
+    /// The pipe is on the list of those to look at before the lock is given up.
+    pub(super) dirty: bool,
+    pub(super) pace: Pace,
+}
+
+/// Whether messages follow each other so closely that writing each by itself would cost more than half of the
+/// sender's time. Then they are held back until there are [`BATCH_WRITE`] bytes or the reactor flushes them.
+#[derive(Default)]
+pub(super) struct Pace {
+    pub(super) batching: bool,
+    streak: u8,
+    written: Option<Instant>,
+    since_flush: u32,
+}
+
+/// The receiving half.
+pub(super) struct Rx {
+    pub(super) decoder: Decoder,
+    /// A thread is reading, without the lock, and has the decoder.
+    pub(super) reading: bool,
+    /// The machine takes no more until it says so.
+    pub(super) paused: bool,
+    /// The machine's queue is full, and its user is reading from it.
+    pub(super) saturated: bool,
+    /// The connection may have something to read.
+    pub(super) readable: bool,
+    /// The end must be looked for: no event will tell of it again.
+    pub(super) hangup: bool,
+    /// The peer will send no more; the pipe goes when what it sent is delivered.
+    pub(super) ended: bool,
+}
+
+impl PipeSlot {
+    pub(super) fn new(
+        connection: Arc<dyn Connection>,
+        limit: usize,
+        info: Arc<PipeInfo>,
+        endpoint: Option<Endpoint>,
+    ) -> Self {
+        let framing = connection.framing();
+        Self {
+            connection,
+            key: None,
+            tx: Tx {
+                filling: Batch::new(framing),
+                draining: Batch::new(framing),
+                outstanding: 0,
+                writing: false,
+                blocked: false,
+                full: false,
+                dead: false,
+                dirty: false,
+                pace: Pace::default(),
+            },
+            rx: Rx {
+                decoder: Decoder::new(framing, limit),
+                reading: false,
+                paused: false,
+                saturated: false,
+                readable: true,
+                hangup: false,
+                ended: false,
+            },
+            stats: PipeStats::default(),
+            info,
+            endpoint,
+        }
+    }
+}
+
+impl Tx {
+    /// Whether another message may be handed to the pipe.
+    pub(super) fn has_room(&self) -> bool {
+        !self.dead && self.filling.len() + self.outstanding < BATCH_LIMIT
+    }
+
+    /// Whether everything that was handed to the pipe has gone to the kernel, or never will.
+    pub(super) fn is_idle(&self) -> bool {
+        self.dead || (self.outstanding == 0 && self.filling.is_empty())
+    }
+}
+
+impl Pace {
+    /// Takes note of a message.
+    #[inline]
+    pub(super) fn message(&mut self) {
+        self.since_flush += 1;
+    }
+
+    /// Takes note of a write that lasted from `began` to `ended`. Returns whether batching begins with it.
+    pub(super) fn wrote(&mut self, began: Instant, ended: Instant) -> bool {
+        let cost = ended.saturating_duration_since(began);
+        let close = self
+            .written
+            .is_some_and(|last| began.saturating_duration_since(last) < cost);
+        self.streak = if close {
+            self.streak.saturating_add(1)
+        } else {
+            0
+        };
+        self.written = Some(ended);
+        let begins = self.streak >= STREAK && !self.batching;
+        if begins {
+            self.batching = true;
+            self.since_flush = STREAM;
+        }
+        begins
+    }
+
+    /// The reactor flushes now. Ends batching if too few messages came since the last time.
+    pub(super) fn flushed(&mut self) {
+        if std::mem::take(&mut self.since_flush) < STREAM {
+            self.stop();
+        }
+    }
+
+    /// Ends batching: whoever sends is about to wait.
+    pub(super) fn stop(&mut self) {
+        self.batching = false;
+        self.streak = 0;
+    }
+}
+
+/// What the reactor, or the other end of an inproc connection, holds of a pipe.
+pub(super) struct PipeSource {
+    pub(super) core: Arc<Core>,
+    pub(super) id: PipeId,
+}
+
+impl super::reactor::Source for PipeSource {
+    fn ready(self: Arc<Self>, event: Event) -> bool {
+        self.core.pipe_ready(self.id, event)
+    }
+}

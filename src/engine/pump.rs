@@ -1,0 +1,489 @@
+//! Moving messages between the machine and the connections: reading, delivering, writing, and when to do it.
+//!
+//! All of it is done by whoever is here: a user's thread, or the one that leads the reactor. The socket's lock is
+//! given up for every system call; `reading` and `writing` keep other threads out of the same half of a pipe
+//! meanwhile.
+
+use std::mem;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::core::{Core, Guard, Phase, State};
+use super::events;
+use super::pipe::{BATCH_WRITE, PipeSlot};
+use super::reactor::Batching;
+use super::spin::DIRECT_PIPES;
+use super::timers::Timed;
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::message::PipeId;
+use crate::protocols::Flow;
+use crate::sys::poller;
+use crate::transports::Received;
+use crate::wire::{Batch, Decoder};
+
+/// Reads of one pipe in a row before others get their turn.
+const READS: usize = 16;
+/// How long a full receive queue waits for its user before the machine drops.
+const GRACE: Duration = Duration::from_millis(2);
+
+impl Core {
+    /// The reactor, or the other end of an inproc connection, says that something happened. Returns whether it
+    /// should say so again.
+    pub(super) fn pipe_ready(self: &Arc<Self>, id: PipeId, event: poller::Event) -> bool {
+        let mut state = self.lock();
+        if let Some(pipe) = state.world.pipes.get_mut(&id) {
+            pipe.rx.readable |= event.readable;
+            pipe.rx.hangup |= event.hangup;
+            if event.writable && mem::take(&mut pipe.tx.blocked) {
+                if let (Some(fd), Some(key)) = (pipe.connection.fd(), pipe.key) {
+                    // Failing to change the interest costs a needless event at most.
+                    let _ = self.reactor.modify(fd, key, false);
+                }
+                state = self.write(state, id, true);
+            }
+        }
+        let (state, _) = self.read(state, id, false);
+        let again = state.world.pipes.get(&id).is_some_and(|pipe| {
+            pipe.rx.readable && !pipe.rx.paused && !pipe.rx.saturated && !pipe.rx.reading
+        });
+        self.changes
+            .fetch_add(1, std::sync::atomic::Ordering::Release);
+        self.finish(state);
+        again
+    }
+
+    /// Does everything that the machine, or a delivery, has put on the world's lists.
+    #[inline]
+    pub(super) fn settle<'a>(&'a self, state: Guard<'a>) -> Guard<'a> {
+        if state.world.busy {
+            self.settle_lists(state)
+        } else {
+            state
+        }
+    }
+
+    fn settle_lists<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
+        loop {
+            if let Some(id) = state.world.resumed.pop() {
+                self.deliver(&mut state, id);
+            } else if let Some((id, why)) = state.world.condemned.pop() {
+                self.remove_pipe(&mut state, id, why);
+            } else if let Some(id) = state.world.dirty.pop() {
+                if let Some(pipe) = state.world.pipes.get_mut(&id) {
+                    pipe.tx.dirty = false;
+                }
+                state = self.write(state, id, false);
+            } else {
+                state.world.busy = false;
+                return state;
+            }
+        }
+    }
+
+    // ---- reading ----
+
+    /// Looks for messages on behalf of a receive that found none. Returns whether anything was delivered.
+    pub(super) fn pump_for_receiver<'a>(
+        &'a self,
+        mut state: Guard<'a>,
+        direct: bool,
+    ) -> (Guard<'a>, bool) {
+        state = self.settle(state);
+        let mut progress = self.relax(&mut state);
+        let direct = direct && state.world.pipes.len() <= DIRECT_PIPES;
+        while !progress {
+            let mut ids = [None; DIRECT_PIPES];
+            let wanted = state.world.pipes.iter().filter(|(_, pipe)| {
+                let rx = &pipe.rx;
+                !rx.paused && !rx.saturated && !rx.reading && !rx.ended && (direct || rx.readable)
+            });
+            for (slot, (&id, _)) in ids.iter_mut().zip(wanted) {
+                *slot = Some(id);
+            }
+            for id in ids.into_iter().flatten() {
+                let (back, delivered) = self.read(state, id, true);
+                state = self.settle(back);
+                progress |= delivered;
+            }
+            if direct || ids[0].is_none() {
+                break;
+            }
+        }
+        (state, progress)
+    }
+
+    /// Delivers what a pipe has, and reads more, until there is nothing more or the machine has enough. `once`
+    /// reads at least and at most once. Returns whether anything was delivered.
+    fn read<'a>(&'a self, mut state: Guard<'a>, id: PipeId, once: bool) -> (Guard<'a>, bool) {
+        let mut progress = false;
+        for round in 0..if once { 1 } else { READS } {
+            progress |= self.deliver(&mut state, id);
+            let World { pipes, spare, .. } = &mut state.world;
+            let Some(pipe) = pipes.get_mut(&id) else {
+                break;
+            };
+            if pipe.rx.reading || pipe.rx.paused || pipe.rx.saturated || pipe.rx.ended {
+                break;
+            }
+            if !pipe.rx.readable && !(once && round == 0) {
+                break;
+            }
+            if once && progress {
+                break;
+            }
+            pipe.rx.reading = true;
+            pipe.rx.readable = false;
+            let framing = pipe.connection.framing();
+            let mut decoder = mem::replace(&mut pipe.rx.decoder, Decoder::new(framing, 0));
+            decoder.lend(spare);
+            let connection = pipe.connection.clone();
+            drop(state);
+            let received = connection.recv(&mut decoder);
+            state = self.lock();
+            let World { pipes, spare, .. } = &mut state.world;
+            let Some(pipe) = pipes.get_mut(&id) else {
+                break;
+            };
+            pipe.rx.reading = false;
+            match received {
+                Ok(Received::Some { more }) => pipe.rx.readable |= more || pipe.rx.hangup,
+                Ok(Received::Nothing) => {
+                    pipe.rx.hangup = false;
+                    decoder.yield_buffer(spare);
+                }
+                Ok(Received::End) => pipe.rx.ended = true,
+                Err(error) => {
+                    let error = Error::from(error);
+                    pipe.rx.ended = true;
+                    if !decoder.is_amid_message() && !matches!(error, Error::ConnectionReset) {
+                        state.world.close(id, error);
+                        break;
+                    }
+                }
+            }
+            pipe.rx.decoder = decoder;
+            progress |= self.deliver(&mut state, id);
+        }
+        (state, progress)
+    }
+
+    /// Reads a pipe until there is nothing more, whatever events have said.
+    pub(super) fn look_for_end(&self, id: PipeId) {
+        let mut state = self.lock();
+        if let Some(pipe) = state.world.pipes.get_mut(&id) {
+            pipe.rx.readable = true;
+            pipe.rx.hangup = true;
+        }
+        let (state, _) = self.read(state, id, false);
+        self.finish(state);
+    }
+
+    /// Delivers the messages that a pipe has in memory. Returns whether there was one.
+    fn deliver(&self, state: &mut State, id: PipeId) -> bool {
+        let mut progress = false;
+        let State {
+            machine,
+            world,
+            phase,
+            pull,
+            ..
+        } = state;
+        loop {
+            let Some(pipe) = world.pipes.get_mut(&id) else {
+                return progress;
+            };
+            if pipe.rx.paused || pipe.rx.saturated || pipe.rx.reading {
+                return progress;
+            }
+            let mut message = match pipe.rx.decoder.next() {
+                Ok(Some(message)) => message,
+                Ok(None) => {
+                    if pipe.rx.ended {
+                        let amid = pipe.rx.decoder.is_amid_message();
+                        let why = if amid {
+                            Error::ConnectionReset
+                        } else {
+                            Error::ConnectionShut
+                        };
+                        world.close(id, why);
+                    }
+                    return progress;
+                }
+                Err(error) => {
+                    world.close(id, error);
+                    return progress;
+                }
+            };
+            pipe.stats.rx_msgs += 1;
+            pipe.stats.rx_bytes += message.len() as u64;
+            if matches!(phase, Phase::Finishing | Phase::Closed) {
+                continue;
+            }
+            message.set_pipe(Some(id));
+            progress = true;
+            let flow = machine.deliver(id, message, world);
+            let Some(pipe) = world.pipes.get_mut(&id) else {
+                return progress;
+            };
+            match flow {
+                Flow::Continue => {}
+                Flow::Pause => pipe.rx.paused = true,
+                Flow::Saturated if pull.active => {
+                    pipe.rx.saturated = true;
+                    if pull.watched.is_none() {
+                        pull.watched = Some(pull.attempts);
+                        self.watch_pull();
+                    }
+                }
+                Flow::Saturated => {}
+            }
+        }
+    }
+
+    /// Lets go on what waited for a full receive queue. Returns whether anything was delivered.
+    fn relax(&self, state: &mut State) -> bool {
+        if state.pull.watched.is_none() {
+            return false;
+        }
+        let mut progress = false;
+        let saturated: Vec<PipeId> = state
+            .world
+            .pipes
+            .iter_mut()
+            .filter_map(|(&id, pipe)| mem::take(&mut pipe.rx.saturated).then_some(id))
+            .collect();
+        for id in saturated {
+            progress |= self.deliver(state, id);
+        }
+        progress
+    }
+
+    fn watch_pull(&self) {
+        if let Some(at) = Instant::now().checked_add(GRACE) {
+            self.reactor
+                .set_timer(at, Arc::new(PullTimer(self.me.clone())));
+        }
+    }
+
+    // ---- writing ----
+
+    /// Writes what a pipe has to send, or leaves it to be batched, unless `now`.
+    pub(super) fn write<'a>(&'a self, mut state: Guard<'a>, id: PipeId, now: bool) -> Guard<'a> {
+        loop {
+            let Some(pipe) = state.world.pipes.get_mut(&id) else {
+                return state;
+            };
+            let tx = &mut pipe.tx;
+            if tx.writing || tx.blocked || tx.is_idle() {
+                return state;
+            }
+            if tx.pace.batching && !now && tx.filling.len() < BATCH_WRITE {
+                return state;
+            }
+            if tx.draining.is_empty() {
+                mem::swap(&mut tx.draining, &mut tx.filling);
+            }
+            let mut batch = mem::replace(&mut tx.draining, Batch::new(pipe.connection.framing()));
+            tx.outstanding = batch.len();
+            tx.writing = true;
+            let timed = !tx.pace.batching;
+            let connection = pipe.connection.clone();
+            drop(state);
+            let began = timed.then(Instant::now);
+            let written = connection.send(&mut batch);
+            let ended = timed.then(Instant::now);
+            state = self.lock();
+            let broken = written.is_err();
+            self.wrote(&mut state, id, batch, written.map_err(Error::from));
+            if broken {
+                return self.read(state, id, false).0;
+            }
+            if let (Some(began), Some(ended)) = (began, ended)
+                && let Some(pipe) = state.world.pipes.get_mut(&id)
+                && pipe.tx.pace.wrote(began, ended)
+                && !mem::replace(&mut state.batching, true)
+                && let Some(me) = self.me.upgrade()
+            {
+                self.reactor.flush_later(me);
+            }
+        }
+    }
+
+    /// Takes note of what a write did.
+    fn wrote(&self, state: &mut State, id: PipeId, batch: Batch, written: Result<()>) {
+        let State { machine, world, .. } = state;
+        let Some(pipe) = world.pipes.get_mut(&id) else {
+            return;
+        };
+        let tx = &mut pipe.tx;
+        tx.writing = false;
+        tx.outstanding = batch.len();
+        tx.draining = batch;
+        if written.is_err() {
+            // What the peer sent before it closed is still read; the end of that removes the pipe.
+            tx.dead = true;
+            tx.full = true;
+            pipe.rx.readable = true;
+            pipe.rx.hangup = true;
+            world.pipes_changed();
+            return;
+        }
+        if tx.outstanding > 0 {
+            tx.blocked = true;
+            match (pipe.connection.fd(), pipe.key) {
+                (Some(fd), Some(key)) => {
+                    if let Err(error) = self.reactor.modify(fd, key, true) {
+                        world.close(id, error);
+                        return;
+                    }
+                }
+                _ => tx.blocked = !pipe.connection.await_room(),
+            }
+        }
+        let tx = &mut pipe.tx;
+        if tx.full && tx.has_room() {
+            tx.full = false;
+            machine.writable(id, world);
+        }
+        if !world.watchers.is_empty() {
+            world.pipes_changed();
+        }
+    }
+
+    /// Tries to write where the kernel took no more, for a sender that waits.
+    pub(super) fn relieve<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
+        let mut ids = [None; DIRECT_PIPES];
+        let stuck = state
+            .world
+            .pipes
+            .iter()
+            .filter(|(_, pipe)| !pipe.tx.is_idle());
+        for (slot, (&id, _)) in ids.iter_mut().zip(stuck) {
+            *slot = Some(id);
+        }
+        for id in ids.into_iter().flatten() {
+            if let Some(pipe) = state.world.pipes.get_mut(&id)
+                && !pipe.tx.writing
+                && pipe.connection.fd().is_some()
+            {
+                pipe.tx.blocked = false;
+            }
+            state = self.write(state, id, true);
+            state = self.settle(state);
+        }
+        state
+    }
+
+    /// Writes out what is held back, because its sender is about to wait for something else.
+    pub(super) fn release_held<'a>(&'a self, state: Guard<'a>) -> Guard<'a> {
+        if state.batching {
+            self.flush_held(state, |pipe| pipe.tx.pace.stop())
+        } else {
+            state
+        }
+    }
+
+    fn flush_held<'a>(
+        &'a self,
+        mut state: Guard<'a>,
+        mut each: impl FnMut(&mut PipeSlot),
+    ) -> Guard<'a> {
+        let held: Vec<PipeId> = state
+            .world
+            .pipes
+            .iter_mut()
+            .filter(|(_, pipe)| pipe.tx.pace.batching)
+            .map(|(&id, pipe)| {
+                each(pipe);
+                id
+            })
+            .collect();
+        for id in held {
+            state = self.write(state, id, true);
+        }
+        state
+    }
+
+    // ---- the end of a pipe ----
+
+    /// Forgets a pipe.
+    pub(super) fn remove_pipe(&self, state: &mut State, id: PipeId, why: Error) {
+        let State {
+            machine,
+            world,
+            stats,
+            phase,
+            ..
+        } = state;
+        let Some(pipe) = world.pipes.remove(&id) else {
+            return;
+        };
+        if let (Some(fd), Some(key)) = (pipe.connection.fd(), pipe.key) {
+            self.reactor.remove(fd, key);
+        }
+        stats.past.add(&pipe.stats);
+        if matches!(why, Error::Malformed(_) | Error::MessageTooLong { .. }) {
+            stats.malformed += 1;
+        }
+        world.drops.unsent_bytes += (pipe.tx.outstanding + pipe.tx.filling.len()) as u64;
+        if *phase != Phase::Closed {
+            machine.remove_pipe(id, world);
+        }
+        world.pipes_changed();
+        world.tell(events::Event::Removed {
+            pipe: pipe.info.clone(),
+            reason: why,
+        });
+        if let Some(endpoint) = &pipe.endpoint {
+            let healthy = pipe.stats.rx_msgs > 0;
+            endpoint.pipe_gone(healthy);
+        }
+    }
+}
+
+impl super::world::World {
+    /// Has a pipe removed before the lock is given up.
+    pub(super) fn close(&mut self, id: PipeId, why: Error) {
+        self.condemned.push((id, why));
+        self.busy = true;
+    }
+}
+
+impl Batching for Core {
+    fn flush_batches(&self) -> bool {
+        let state = self.flush_held(self.lock(), |pipe| pipe.tx.pace.flushed());
+        let mut state = self.settle(state);
+        state.batching = state.world.pipes.values().any(|pipe| pipe.tx.pace.batching);
+        let more = state.batching;
+        self.finish(state);
+        more
+    }
+}
+
+/// Looks whether the user of a full receive queue has come.
+struct PullTimer(std::sync::Weak<Core>);
+
+impl Timed for PullTimer {
+    fn fire(self: Arc<Self>) {
+        let Some(core) = self.0.upgrade() else { return };
+        let mut state = core.lock();
+        let Some(watched) = state.pull.watched.take() else {
+            return;
+        };
+        if state.pull.attempts == watched {
+            state.pull.active = false;
+            state.pull.watched = Some(watched);
+            core.relax(&mut state);
+            state.pull.watched = None;
+            let ids: Vec<PipeId> = state.world.pipes.keys().copied().collect();
+            for id in ids {
+                state = core.read(state, id, false).0;
+            }
+        } else if state.world.pipes.values().any(|pipe| pipe.rx.saturated) {
+            state.pull.watched = Some(state.pull.attempts);
+            core.watch_pull();
+        }
+        core.finish(state);
+    }
+}

@@ -1,0 +1,408 @@
+//! The event loop of the process, run by whoever has nothing better to do.
+//!
+//! One poller serves every socket. Polling it and handling what it reports is called *leading*, and one thread
+//! leads at a time. A thread that blocks in a socket call leads if nobody does, so that what it waits for reaches
+//! it with no other thread in between. If somebody else leads, it parks until it is woken.
+//!
+//! One background thread makes sure that there is always a leader in the end:
+//!
+//! - *leading* while no other thread does;
+//! - *ticking* for a little while after another thread gave up leading, because that thread is likely to be back
+//!   at once: it looks at the poller every [`TICK`] and leads again after [`PATIENCE`] ticks without another;
+//! - *parked* while another thread leads for long.
+//!
+//! So an idle process has exactly one thread in the poller, without a time-out, and no wake-ups.
+
+use std::mem;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
+use std::task::Waker;
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use rustix::fd::BorrowedFd;
+
+use super::lock;
+use super::park::{self, Parker};
+use super::timers::{Timed, TimerKey, Timers};
+use crate::error::{Error, Result};
+use crate::sys::poller::{Event, Events, Poller};
+
+/// How often the background thread looks at the poller while it expects another leader.
+const TICK: Duration = Duration::from_micros(250);
+/// Ticks without another leader after which the background thread leads.
+const PATIENCE: u32 = 4;
+/// How long output that was held back to be batched may wait for more.
+const FLUSH_EVERY: Duration = Duration::from_micros(100);
+
+/// Something that is told of events on a descriptor.
+pub(crate) trait Source: Send + Sync {
+    /// Something happened. Must not block. Returns whether it left work over that it wants to be called for again.
+    fn ready(self: Arc<Self>, event: Event) -> bool;
+}
+
+/// Something that holds back output to batch it.
+pub(crate) trait Batching: Send + Sync {
+    /// Writes out what was held back. Returns whether more is likely to come soon.
+    fn flush_batches(&self) -> bool;
+}
+
+/// The event loop.
+pub(crate) struct Reactor {
+    poller: Poller,
+    sources: Mutex<Sources>,
+    timers: Mutex<Timers>,
+    batching: Mutex<Vec<Arc<dyn Batching>>>,
+    /// Whether `batching` has entries.
+    has_batching: AtomicBool,
+    lead: Mutex<Lead>,
+    /// Turns led by threads other than the background one.
+    turns: AtomicU64,
+    /// A thread parked while the background thread led, and would rather have led.
+    wanted: AtomicBool,
+    /// The background thread is parked.
+    asleep: AtomicBool,
+    background: OnceLock<Thread>,
+}
+
+/// What only the leader uses.
+#[derive(Default)]
+struct Lead {
+    events: Events,
+    again: Vec<(usize, Event)>,
+}
+
+/// Sources by key. A key is an index and, above it, a count of how often the index was used, so that an event for
+/// a source that is gone never reaches its successor.
+#[derive(Default)]
+struct Sources {
+    slots: Vec<(u32, Option<Arc<dyn Source>>)>,
+    free: Vec<u32>,
+}
+
+static REACTOR: OnceLock<Reactor> = OnceLock::new();
+
+impl Reactor {
+    /// The reactor of this process, started at the first call.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it has no descriptors or threads left.
+    pub(crate) fn start() -> Result<&'static Self> {
+        static STARTING: Mutex<()> = Mutex::new(());
+        if let Some(reactor) = REACTOR.get() {
+            return Ok(reactor);
+        }
+        let _only_one = lock(&STARTING);
+        if let Some(reactor) = REACTOR.get() {
+            return Ok(reactor);
+        }
+        let fresh = Self {
+            poller: Poller::new()?,
+            sources: Mutex::default(),
+            timers: Mutex::default(),
+            batching: Mutex::default(),
+            has_batching: AtomicBool::new(false),
+            lead: Mutex::default(),
+            turns: AtomicU64::new(0),
+            wanted: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
+            background: OnceLock::new(),
+        };
+        let reactor = REACTOR.get_or_init(|| fresh);
+        let thread = thread::Builder::new()
+            .name("wirebird-io".into())
+            .spawn(|| {
+                if let Some(reactor) = REACTOR.get() {
+                    reactor.run();
+                }
+            })?;
+        let _ = reactor.background.set(thread.thread().clone());
+        Ok(reactor)
+    }
+
+    /// Ends the poll of whoever leads.
+    pub(super) fn interrupt() {
+        if let Some(reactor) = REACTOR.get() {
+            reactor.poller.notify();
+        }
+    }
+
+    // ---- sources ----
+
+    /// Watches a descriptor. The source is told of what is ready already, too.
+    pub(crate) fn add(
+        &self,
+        fd: BorrowedFd<'_>,
+        source: Arc<dyn Source>,
+        writable: bool,
+    ) -> Result<usize> {
+        let key = lock(&self.sources).insert(source);
+        if let Err(error) = self.poller.add(fd, key, writable) {
+            lock(&self.sources).remove(key);
+            return Err(error.into());
+        }
+        Ok(key)
+    }
+
+    /// Changes whether room to write is reported.
+    pub(crate) fn modify(&self, fd: BorrowedFd<'_>, key: usize, writable: bool) -> Result<()> {
+        Ok(self.poller.modify(fd, key, writable)?)
+    }
+
+    /// Stops watching a descriptor.
+    pub(crate) fn remove(&self, fd: BorrowedFd<'_>, key: usize) {
+        // A descriptor that is not there, or already closed, is not watched either.
+        let _ = self.poller.delete(fd);
+        let source = lock(&self.sources).remove(key);
+        drop(source);
+    }
+
+    // ---- timers ----
+
+    /// Calls `what` at a time.
+    pub(crate) fn set_timer(&self, at: Instant, what: Arc<dyn Timed>) -> TimerKey {
+        let (key, soonest) = lock(&self.timers).insert(at, what);
+        if soonest {
+            self.poller.notify();
+        }
+        key
+    }
+
+    /// Cancels a timer that has not fired.
+    pub(crate) fn cancel_timer(&self, key: TimerKey) {
+        let timer = lock(&self.timers).remove(key);
+        drop(timer);
+    }
+
+    // ---- batches ----
+
+    /// Flushes `who` from time to time, until it says that nothing more is coming.
+    pub(crate) fn flush_later(&self, who: Arc<dyn Batching>) {
+        lock(&self.batching).push(who);
+        if !self.has_batching.swap(true, Ordering::SeqCst) {
+            self.poller.notify();
+        }
+    }
+
+    fn flush_batches(&self) {
+        let mut active = mem::take(&mut *lock(&self.batching));
+        active.retain(|who| who.flush_batches());
+        let mut batching = lock(&self.batching);
+        batching.append(&mut active);
+        self.has_batching
+            .store(!batching.is_empty(), Ordering::SeqCst);
+    }
+
+    // ---- leading ----
+
+    /// Waits until `parker` is notified or the deadline passes; leads meanwhile if nobody does. May return early.
+    pub(crate) fn wait(&self, parker: &Parker, deadline: Option<Instant>) {
+        if let Some(mut lead) = self.try_lead() {
+            while !parker.is_notified() && deadline.is_none_or(|at| Instant::now() < at) {
+                let unparked = park::unparked();
+                self.turn(&mut lead, deadline, Some(parker));
+                if park::unparked() != unparked && !parker.is_notified() {
+                    // Somebody else's message came: that thread is the one to lead now.
+                    break;
+                }
+            }
+            drop(lead);
+            self.turns.fetch_add(1, Ordering::Relaxed);
+            if self.asleep.swap(false, Ordering::SeqCst)
+                && let Some(thread) = self.background.get()
+            {
+                thread.unpark();
+            }
+            if parker.is_notified() {
+                return;
+            }
+        } else {
+            self.wanted.store(true, Ordering::Relaxed);
+        }
+        parker.park(deadline);
+    }
+
+    /// Looks at the poller without waiting, if nobody leads. Returns whether it could.
+    pub(crate) fn poll_once(&self) -> bool {
+        let Some(mut lead) = self.try_lead() else {
+            return false;
+        };
+        self.turn(&mut lead, Some(Instant::now()), None);
+        drop(lead);
+        self.turns.fetch_add(1, Ordering::Relaxed);
+        true
+    }
+
+    fn try_lead(&self) -> Option<MutexGuard<'_, Lead>> {
+        match self.lead.try_lock() {
+            Ok(lead) => Some(lead),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// One round: waits for events until the deadline, and handles what came and what is due.
+    fn turn(&self, lead: &mut Lead, deadline: Option<Instant>, parker: Option<&Parker>) {
+        let timeout = self.timeout(lead, deadline);
+        if parker.is_none_or(Parker::begin_polling) {
+            let polled = self.poller.wait(&mut lead.events, timeout);
+            if let Some(parker) = parker {
+                parker.end_polling();
+            }
+            debug_assert!(polled.is_ok(), "the poller failed: {polled:?}");
+        }
+        for (key, event) in mem::take(&mut lead.again) {
+            self.tell(lead, key, event);
+        }
+        let events = mem::take(&mut lead.events);
+        for event in events.iter() {
+            self.tell(lead, event.key, event);
+        }
+        lead.events = events;
+        self.fire_timers();
+        if self.has_batching.load(Ordering::SeqCst) {
+            self.flush_batches();
+        }
+    }
+
+    fn tell(&self, lead: &mut Lead, key: usize, event: Event) {
+        let source = lock(&self.sources).find(key);
+        if let Some(source) = source
+            && source.ready(event)
+        {
+            lead.again.push((key, event));
+        }
+    }
+
+    fn timeout(&self, lead: &Lead, deadline: Option<Instant>) -> Option<Duration> {
+        if !lead.again.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let soonest = lock(&self.timers).soonest();
+        let until = [deadline, soonest].into_iter().flatten().min();
+        let left = until.map(|at| at.saturating_duration_since(Instant::now()));
+        if self.has_batching.load(Ordering::SeqCst) {
+            return Some(left.unwrap_or(FLUSH_EVERY).min(FLUSH_EVERY));
+        }
+        left
+    }
+
+    fn fire_timers(&self) {
+        if lock(&self.timers).soonest().is_none() {
+            return;
+        }
+        let now = Instant::now();
+        loop {
+            let due = lock(&self.timers).pop_due(now);
+            let Some(due) = due else { return };
+            due.fire();
+        }
+    }
+
+    // ---- the background thread ----
+
+    fn run(&self) {
+        // Ticks and held-back output want finer timing than the default of 50 us. Without it all is only later.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(10_000));
+        loop {
+            self.lead_until_wanted();
+            self.tick_until_idle();
+        }
+    }
+
+    fn lead_until_wanted(&self) {
+        let mut lead = lock(&self.lead);
+        self.wanted.store(false, Ordering::Relaxed);
+        while !self.wanted.load(Ordering::Relaxed) {
+            self.turn(&mut lead, None, None);
+        }
+    }
+
+    /// Returns when no other thread has led for a while.
+    fn tick_until_idle(&self) {
+        let mut turns = self.turns.load(Ordering::Relaxed);
+        let (mut without, mut within) = (0, 0);
+        while without < PATIENCE {
+            thread::park_timeout(TICK);
+            let now = self.turns.load(Ordering::Relaxed);
+            let others = mem::replace(&mut turns, now) != now;
+            if let Some(mut lead) = self.try_lead() {
+                self.turn(&mut lead, Some(Instant::now()), None);
+                without = if others { 0 } else { without + 1 };
+                within = 0;
+            } else {
+                // The same thread has led throughout the tick if no turn has ended.
+                within = if others { 0 } else { within + 1 };
+                without = 0;
+            }
+            if within >= PATIENCE {
+                within = 0;
+                self.sleep_while_led();
+            }
+        }
+    }
+
+    /// Parks until the thread that leads stops doing so.
+    fn sleep_while_led(&self) {
+        self.asleep.store(true, Ordering::SeqCst);
+        if self.try_lead().is_some() {
+            self.asleep.store(false, Ordering::SeqCst);
+        }
+        while self.asleep.load(Ordering::SeqCst) {
+            thread::park();
+        }
+    }
+}
+
+impl Sources {
+    fn insert(&mut self, source: Arc<dyn Source>) -> usize {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push((0, None));
+            (self.slots.len() - 1) as u32 // descriptors number far below 2^32
+        });
+        let slot = &mut self.slots[index as usize];
+        slot.0 = slot.0.wrapping_add(1) & 0x7fff_ffff;
+        slot.1 = Some(source);
+        (slot.0 as usize) << 32 | index as usize
+    }
+
+    fn slot(&mut self, key: usize) -> Option<&mut (u32, Option<Arc<dyn Source>>)> {
+        let slot = self.slots.get_mut(key & 0xffff_ffff)?;
+        (slot.0 as usize == key >> 32).then_some(slot)
+    }
+
+    fn find(&mut self, key: usize) -> Option<Arc<dyn Source>> {
+        self.slot(key)?.1.clone()
+    }
+
+    fn remove(&mut self, key: usize) -> Option<Arc<dyn Source>> {
+        let source = self.slot(key)?.1.take();
+        if source.is_some() {
+            self.free.push((key & 0xffff_ffff) as u32); // masked
+        }
+        source
+    }
+}
+
+/// Waits, as one more thread that may lead, until `ready` gives a value or the deadline passes. `ready` is called
+/// with a waker for this thread, which it leaves where the wake-up will come from.
+pub(crate) fn block_until<T>(
+    reactor: &Reactor,
+    deadline: Option<Instant>,
+    mut ready: impl FnMut(&Waker) -> Option<T>,
+) -> Result<T> {
+    park::with_parker(|parker, waker| {
+        loop {
+            parker.reset();
+            if let Some(value) = ready(waker) {
+                return Ok(value);
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Err(Error::TimedOut);
+            }
+            reactor.wait(parker, deadline);
+        }
+    })
+}

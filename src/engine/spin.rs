@@ -1,0 +1,153 @@
+//! Looking for a message for a moment before sleeping, as long as that has lately paid.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+
+/// Score up to which successes are remembered.
+const BEST: i32 = 16;
+/// While spinning does not pay, one wait in this many still tries it.
+const PROBE: u32 = 32;
+/// Sockets with more pipes look for messages through the poller.
+pub(super) const DIRECT_PIPES: usize = 4;
+/// Attempts between two looks at the clock.
+const ATTEMPTS: u32 = 4;
+
+/// Threads of the process that spin now.
+static SPINNING: AtomicU32 = AtomicU32::new(0);
+
+/// A socket's record of how well spinning has paid.
+pub(super) struct Spin {
+    budget: AtomicU64,
+    score: AtomicI32,
+    skipped: AtomicU32,
+}
+
+impl Spin {
+    pub(super) fn new(budget: Duration) -> Self {
+        let spin = Self {
+            budget: AtomicU64::new(0),
+            score: AtomicI32::new(BEST / 2),
+            skipped: AtomicU32::new(0),
+        };
+        spin.set_budget(budget);
+        spin
+    }
+
+    pub(super) fn set_budget(&self, budget: Duration) {
+        let budget = if processors() > 1 {
+            budget
+        } else {
+            Duration::ZERO
+        };
+        self.budget.store(
+            u64::try_from(budget.as_nanos()).unwrap_or(u64::MAX),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// How long to spin now, if at all.
+    fn budget(&self) -> Option<Duration> {
+        let budget = self.budget.load(Ordering::Relaxed);
+        if budget == 0 {
+            return None;
+        }
+        if self.score.load(Ordering::Relaxed) <= 0
+            && self.skipped.fetch_add(1, Ordering::Relaxed) % PROBE != 0
+        {
+            return None;
+        }
+        Some(Duration::from_nanos(budget))
+    }
+
+    fn learn(&self, paid: bool) {
+        let score = self.score.load(Ordering::Relaxed);
+        let next = if paid {
+            (score + 2).min(BEST)
+        } else {
+            (score - 1).max(0)
+        };
+        self.score.store(next, Ordering::Relaxed);
+    }
+}
+
+impl Core {
+    /// Repeats `attempt` until it gives something, for as long as spinning is allowed to last.
+    pub(super) fn spin<T>(
+        &self,
+        deadline: Option<Instant>,
+        mut attempt: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        let budget = self.spin.budget()?;
+        let _spinner = Spinner::admit()?;
+        let start = Instant::now();
+        let until = start.checked_add(budget)?;
+        let until = deadline.map_or(until, |deadline| until.min(deadline));
+        loop {
+            for _ in 0..ATTEMPTS {
+                self.look_around();
+                if let Some(found) = attempt() {
+                    self.spin.learn(true);
+                    return Some(found);
+                }
+            }
+            if Instant::now() >= until {
+                self.spin.learn(false);
+                return None;
+            }
+        }
+    }
+
+    /// Lets events in that an attempt would not see by itself.
+    fn look_around(&self) {
+        let state = self.lock();
+        let direct = state.world.pipes.len() <= DIRECT_PIPES;
+        let silent = state
+            .world
+            .pipes
+            .values()
+            .all(|pipe| pipe.connection.fd().is_none());
+        drop(state);
+        if silent {
+            // What arrives in process counts as a change; asking the kernel would tell nothing.
+            let seen = self.changes.load(Ordering::Acquire);
+            for _ in 0..64 {
+                if self.changes.load(Ordering::Acquire) != seen {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+        } else if !direct {
+            self.reactor.poll_once();
+        }
+    }
+}
+
+/// The right to spin, which only as many threads have as there are processors.
+struct Spinner;
+
+impl Spinner {
+    fn admit() -> Option<Self> {
+        if SPINNING.fetch_add(1, Ordering::Relaxed) < processors() {
+            return Some(Self);
+        }
+        SPINNING.fetch_sub(1, Ordering::Relaxed);
+        None
+    }
+}
+
+impl Drop for Spinner {
+    fn drop(&mut self) {
+        SPINNING.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn processors() -> u32 {
+    static PROCESSORS: OnceLock<u32> = OnceLock::new();
+    *PROCESSORS.get_or_init(|| {
+        thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1))
+    })
+}

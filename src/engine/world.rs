@@ -1,0 +1,158 @@
+//! The world as a socket's machine sees it: pipes to push into, operations to wake.
+
+use std::collections::VecDeque;
+use std::task::Waker;
+use std::time::Instant;
+
+use super::events::Event;
+use super::pipe::PipeSlot;
+use super::waiters::Waiters;
+use crate::error::Error;
+use crate::message::{Message, PipeId};
+use crate::protocols::{CtxId, Dropped, IdMap, Io};
+
+/// Everything of a socket's state but the machine itself.
+#[derive(Default)]
+pub(super) struct World {
+    pub(super) pipes: IdMap<PipeId, PipeSlot>,
+    pub(super) receivers: Waiters,
+    pub(super) senders: Waiters,
+    /// Who waits for pipes to come, go, or run empty.
+    pub(super) watchers: Vec<Waker>,
+    pub(super) drops: DropStats,
+    /// Whether one of the lists below has an entry.
+    pub(super) busy: bool,
+    /// Pipes that were handed messages.
+    pub(super) dirty: Vec<PipeId>,
+    /// Pipes whose buffered messages are to be delivered.
+    pub(super) resumed: Vec<PipeId>,
+    /// Pipes to close.
+    pub(super) condemned: Vec<(PipeId, Error)>,
+    /// To be woken once the lock is given up.
+    pub(super) wakes: Vec<Waker>,
+    /// To be told to the observers once the lock is given up, in order.
+    pub(super) events: VecDeque<Event>,
+    /// Whether a thread is telling events.
+    pub(super) telling: bool,
+    /// A read buffer between uses.
+    pub(super) spare: Vec<u8>,
+}
+
+/// Messages that went nowhere, by reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct DropStats {
+    /// A pipe's send queue was full.
+    pub send_queue_full: u64,
+    /// The receive queue was full.
+    pub recv_queue_full: u64,
+    /// The message had come through too many devices.
+    pub ttl: u64,
+    /// Nobody waited for it: a late reply, a response to an old survey, a publication without subscription.
+    pub unwanted: u64,
+    /// Its pipe was gone, or its header named none.
+    pub no_pipe: u64,
+    /// It had been handed to a pipe and not to the kernel when the connection broke or the linger time was over;
+    /// counted in bytes of the wire format.
+    pub unsent_bytes: u64,
+}
+
+impl World {
+    /// Notes an event for the observers.
+    pub(super) fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// Wakes whoever waits for pipes to change.
+    pub(super) fn pipes_changed(&mut self) {
+        self.wakes.append(&mut self.watchers);
+    }
+
+    /// Wakes every operation there is.
+    pub(super) fn wake_everyone(&mut self) {
+        self.receivers.drain(&mut self.wakes);
+        self.senders.drain(&mut self.wakes);
+        self.pipes_changed();
+    }
+
+    /// Puts a pipe on the list of those to write to.
+    #[inline]
+    pub(super) fn mark_dirty(&mut self, id: PipeId) {
+        if let Some(pipe) = self.pipes.get_mut(&id)
+            && !pipe.tx.dirty
+        {
+            pipe.tx.dirty = true;
+            self.dirty.push(id);
+            self.busy = true;
+        }
+    }
+}
+
+impl Io for World {
+    #[inline]
+    fn push(&mut self, id: PipeId, message: Message) -> bool {
+        let Some(pipe) = self.pipes.get_mut(&id) else {
+            return false;
+        };
+        pipe.stats.tx_msgs += 1;
+        pipe.stats.tx_bytes += message.wire_len() as u64;
+        pipe.tx.filling.push(message);
+        pipe.tx.pace.message();
+        if !pipe.tx.dirty {
+            pipe.tx.dirty = true;
+            self.dirty.push(id);
+            self.busy = true;
+        }
+        pipe.tx.full = !pipe.tx.has_room();
+        !pipe.tx.full
+    }
+
+    #[inline]
+    fn resume(&mut self, id: PipeId) {
+        if let Some(pipe) = self.pipes.get_mut(&id) {
+            pipe.rx.paused = false;
+            self.resumed.push(id);
+            self.busy = true;
+        }
+    }
+
+    fn close_pipe(&mut self, pipe: PipeId, why: Error) {
+        self.condemned.push((pipe, why));
+        self.busy = true;
+    }
+
+    fn wake_recv(&mut self, ctx: CtxId) {
+        if !self.receivers.is_empty() {
+            self.wakes.extend(self.receivers.take_one(ctx));
+        }
+    }
+
+    fn wake_recv_all(&mut self, ctx: CtxId) {
+        self.receivers.take_all(ctx, &mut self.wakes);
+    }
+
+    fn wake_send(&mut self, ctx: CtxId) {
+        if !self.senders.is_empty() {
+            self.wakes.extend(self.senders.take_one(ctx));
+        }
+    }
+
+    fn wake_send_all(&mut self, ctx: CtxId) {
+        self.senders.take_all(ctx, &mut self.wakes);
+    }
+
+    fn dropped(&mut self, why: Dropped) {
+        let counter = match why {
+            Dropped::SendQueueFull => &mut self.drops.send_queue_full,
+            Dropped::RecvQueueFull => &mut self.drops.recv_queue_full,
+            Dropped::Ttl => &mut self.drops.ttl,
+            Dropped::Unwanted => &mut self.drops.unwanted,
+            Dropped::NoPipe => &mut self.drops.no_pipe,
+        };
+        *counter += 1;
+    }
+
+    fn now(&mut self) -> Instant {
+        Instant::now()
+    }
+}

@@ -1,0 +1,122 @@
+//! `socket://`: connected descriptors that the program hands over. Their framing is tcp's.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+use super::stream::{self, Ends};
+use super::{Acceptor, Handshake, Setup, Transport, ipc};
+use crate::address::Address;
+use crate::engine::lock;
+use crate::error::{Error, Result};
+use crate::url::Url;
+use crate::wire::Framing;
+
+/// Descriptors that may wait, as in nng.
+const WAITING: usize = 16;
+
+/// The transport.
+pub(super) struct Descriptor;
+
+// ---- dialing ----
+
+impl Transport for Descriptor {
+    fn resolve(&self, url: &Url) -> Result<Vec<Address>> {
+        Err(Error::unsupported_url(
+            &url.to_string(),
+            "descriptors are handed over, not dialed",
+        ))
+    }
+
+    fn connect(&self, _: &Address, _: &Setup) -> Result<Box<dyn Handshake>> {
+        Err(Error::NotSupported(
+            "descriptors are handed over, not dialed",
+        ))
+    }
+
+    fn listen(
+        &self,
+        url: &Url,
+        _: &Setup,
+        arrived: Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Box<dyn Acceptor>> {
+        let inbox = Inbox {
+            waiting: Mutex::default(),
+            arrived,
+        };
+        Ok(Box::new(DescriptorAcceptor {
+            inbox,
+            url: url.clone(),
+        }))
+    }
+}
+
+/// Starts the handshake on a connected stream socket.
+pub(crate) fn adopt(fd: OwnedFd, setup: &Setup) -> Result<Box<dyn Handshake>> {
+    rustix::io::ioctl_fionbio(&fd, true)?;
+    Ok(stream::handshake(fd, false, setup, ends))
+}
+
+// ---- listening ----
+
+/// Where descriptors wait for the listener.
+pub(crate) struct Inbox {
+    waiting: Mutex<VecDeque<OwnedFd>>,
+    arrived: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Inbox {
+    /// Hands a descriptor over. It is closed with the listener if that never came to it.
+    pub(crate) fn put(&self, fd: OwnedFd) -> Result<()> {
+        let mut waiting = lock(&self.waiting);
+        if waiting.len() == WAITING {
+            return Err(Error::Busy);
+        }
+        waiting.push_back(fd);
+        drop(waiting);
+        (self.arrived)();
+        Ok(())
+    }
+}
+
+struct DescriptorAcceptor {
+    inbox: Inbox,
+    url: Url,
+}
+
+impl Acceptor for DescriptorAcceptor {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn accept(&self, setup: &Setup) -> io::Result<Box<dyn Handshake>> {
+        let next = lock(&self.inbox.waiting).pop_front();
+        let fd = next.ok_or(io::ErrorKind::WouldBlock)?;
+        rustix::io::ioctl_fionbio(&fd, true)?;
+        Ok(stream::handshake(fd, false, setup, ends))
+    }
+
+    fn url(&self) -> &Url {
+        &self.url
+    }
+
+    fn address(&self) -> Address {
+        Address::Unspecified
+    }
+
+    fn inbox(&self) -> Option<&Inbox> {
+        Some(&self.inbox)
+    }
+}
+
+// ---- ends ----
+
+fn ends(fd: BorrowedFd<'_>) -> Ends {
+    Ends {
+        framing: Framing::Length,
+        local: Address::Unspecified,
+        peer: Address::Unspecified,
+        credentials: ipc::credentials(fd.as_fd()),
+    }
+}

@@ -1,0 +1,317 @@
+//! `inproc://`: two sockets of one process. Messages are moved, not copied.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+
+use rustix::fd::BorrowedFd;
+
+use super::{Acceptor, Connection, Established, Handshake, Progress, Received, Setup, Transport};
+use crate::address::Address;
+use crate::engine::lock;
+use crate::error::{Error, Result};
+use crate::message::Message;
+use crate::sys::poller::Event;
+use crate::url::Url;
+use crate::wire::{self, Batch, Decoder, Framing};
+
+/// What one direction of a connection holds, in bytes; a longer message still passes, alone.
+const CAPACITY: usize = 64 * 1024;
+/// Connections that may wait to be accepted.
+const BACKLOG: usize = 1024;
+
+/// Listeners by name.
+static NAMES: LazyLock<Mutex<HashMap<String, Arc<Entry>>>> = LazyLock::new(Mutex::default);
+
+/// The transport.
+pub(super) struct Inproc;
+
+struct Entry {
+    waiting: Mutex<VecDeque<InprocHandshake>>,
+    protocol: u16,
+    arrived: Arc<dyn Fn() + Send + Sync>,
+}
+
+// ---- dialing ----
+
+impl Transport for Inproc {
+    fn resolve(&self, url: &Url) -> Result<Vec<Address>> {
+        Ok(vec![Address::Inproc(url.path().into())])
+    }
+
+    fn connect(&self, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
+        let Address::Inproc(name) = address else {
+            return Err(Error::InvalidArgument("inproc needs a name"));
+        };
+        let entry = lock(&NAMES)
+            .get(name)
+            .cloned()
+            .ok_or(Error::ConnectionRefused)?;
+        let (ours, theirs) = pair(address);
+        let mut waiting = lock(&entry.waiting);
+        if waiting.len() == BACKLOG {
+            return Err(Error::ConnectionRefused);
+        }
+        waiting.push_back(InprocHandshake {
+            connection: theirs,
+            protocol: setup.protocol,
+        });
+        drop(waiting);
+        (entry.arrived)();
+        Ok(Box::new(InprocHandshake {
+            connection: ours,
+            protocol: entry.protocol,
+        }))
+    }
+
+    fn listen(
+        &self,
+        url: &Url,
+        setup: &Setup,
+        arrived: Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Box<dyn Acceptor>> {
+        use std::collections::hash_map::Entry as Slot;
+        let entry = Arc::new(Entry {
+            waiting: Mutex::default(),
+            protocol: setup.protocol,
+            arrived,
+        });
+        match lock(&NAMES).entry(url.path().into()) {
+            Slot::Occupied(_) => Err(Error::AddressInUse),
+            Slot::Vacant(slot) => {
+                slot.insert(entry.clone());
+                Ok(Box::new(InprocAcceptor {
+                    entry,
+                    url: url.clone(),
+                }))
+            }
+        }
+    }
+}
+
+struct InprocHandshake {
+    connection: Arc<InprocConnection>,
+    protocol: u16,
+}
+
+impl Handshake for InprocHandshake {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn advance(&mut self) -> Result<Progress> {
+        let connection = self.connection.clone();
+        Ok(Progress::Done(Established {
+            connection,
+            protocol: self.protocol,
+        }))
+    }
+
+    fn peer(&self) -> Address {
+        self.connection.name.clone()
+    }
+}
+
+// ---- listening ----
+
+struct InprocAcceptor {
+    entry: Arc<Entry>,
+    url: Url,
+}
+
+impl Acceptor for InprocAcceptor {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn accept(&self, _: &Setup) -> io::Result<Box<dyn Handshake>> {
+        let next = lock(&self.entry.waiting).pop_front();
+        Ok(Box::new(next.ok_or(io::ErrorKind::WouldBlock)?))
+    }
+
+    fn url(&self) -> &Url {
+        &self.url
+    }
+
+    fn address(&self) -> Address {
+        Address::Inproc(self.url.path().into())
+    }
+}
+
+impl Drop for InprocAcceptor {
+    fn drop(&mut self) {
+        let gone = lock(&NAMES).remove(self.url.path());
+        drop(gone);
+        // Whoever waited to be accepted learns that nobody will.
+        let waiting = std::mem::take(&mut *lock(&self.entry.waiting));
+        drop(waiting);
+    }
+}
+
+// ---- a connection ----
+
+/// One direction.
+#[derive(Default)]
+struct Channel {
+    state: Mutex<ChannelState>,
+}
+
+#[derive(Default)]
+struct ChannelState {
+    messages: VecDeque<Message>,
+    bytes: usize,
+    /// The sender will send no more.
+    finished: bool,
+    /// The receiver is gone.
+    abandoned: bool,
+    /// The sender waits for room.
+    awaited: bool,
+}
+
+/// One end of a connection.
+struct InprocConnection {
+    name: Address,
+    out: Arc<Channel>,
+    into: Arc<Channel>,
+    here: Arc<Ear>,
+    there: Arc<Ear>,
+}
+
+/// Whom to tell about one end.
+type Ear = OnceLock<Arc<dyn Fn(Event) + Send + Sync>>;
+
+fn pair(name: &Address) -> (Arc<InprocConnection>, Arc<InprocConnection>) {
+    let (one, other) = (Arc::new(Channel::default()), Arc::new(Channel::default()));
+    let (here, there) = (Arc::new(Ear::new()), Arc::new(Ear::new()));
+    let ours = InprocConnection {
+        name: name.clone(),
+        out: one.clone(),
+        into: other.clone(),
+        here: here.clone(),
+        there: there.clone(),
+    };
+    let theirs = InprocConnection {
+        name: name.clone(),
+        out: other,
+        into: one,
+        here: there,
+        there: here,
+    };
+    (Arc::new(ours), Arc::new(theirs))
+}
+
+impl InprocConnection {
+    fn tell_peer(&self, readable: bool, writable: bool) {
+        if let Some(tell) = self.there.get() {
+            tell(Event {
+                key: 0,
+                readable,
+                writable,
+                hangup: false,
+            });
+        }
+    }
+}
+
+impl Connection for InprocConnection {
+    fn framing(&self) -> Framing {
+        Framing::Whole
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn set_listener(&self, listener: Arc<dyn Fn(Event) + Send + Sync>) {
+        // A connection becomes a pipe once.
+        let _ = self.here.set(listener);
+    }
+
+    fn send(&self, batch: &mut Batch) -> io::Result<()> {
+        let mut state = lock(&self.out.state);
+        if state.abandoned {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let was_empty = state.messages.is_empty();
+        let whole = batch.whole();
+        if was_empty && batch_fits(whole) {
+            state.bytes = whole.iter().map(wire::cost).sum();
+            std::mem::swap(&mut state.messages, whole);
+        } else {
+            while state.messages.is_empty() || state.bytes < CAPACITY {
+                let Some(message) = whole.pop_front() else {
+                    break;
+                };
+                state.bytes += wire::cost(&message);
+                state.messages.push_back(message);
+            }
+        }
+        drop(state);
+        batch.settle_whole();
+        if was_empty {
+            self.tell_peer(true, false);
+        }
+        Ok(())
+    }
+
+    fn await_room(&self) -> bool {
+        let mut state = lock(&self.out.state);
+        state.awaited = state.bytes >= CAPACITY && !state.abandoned;
+        !state.awaited
+    }
+
+    fn recv(&self, decoder: &mut Decoder) -> io::Result<Received> {
+        let mut state = lock(&self.into.state);
+        if state.messages.is_empty() {
+            return Ok(if state.finished {
+                Received::End
+            } else {
+                Received::Nothing
+            });
+        }
+        let whole = decoder.whole();
+        if whole.is_empty() {
+            std::mem::swap(&mut state.messages, whole);
+        } else {
+            whole.append(&mut state.messages);
+        }
+        state.bytes = 0;
+        let awaited = std::mem::take(&mut state.awaited);
+        let more = state.finished;
+        drop(state);
+        if awaited {
+            self.tell_peer(false, true);
+        }
+        Ok(Received::Some { more })
+    }
+
+    fn finish(&self) {
+        lock(&self.out.state).finished = true;
+        self.tell_peer(true, false);
+    }
+
+    fn local_address(&self) -> Address {
+        self.name.clone()
+    }
+
+    fn peer_address(&self) -> Address {
+        self.name.clone()
+    }
+}
+
+impl Drop for InprocConnection {
+    fn drop(&mut self) {
+        lock(&self.out.state).finished = true;
+        let mut into = lock(&self.into.state);
+        into.abandoned = true;
+        let unread = std::mem::take(&mut into.messages);
+        drop(into);
+        drop(unread);
+        self.tell_peer(true, true);
+    }
+}
+
+/// Whether a batch may be moved at once into an empty channel.
+fn batch_fits(messages: &VecDeque<Message>) -> bool {
+    messages.len() <= 1 || messages.iter().map(wire::cost).sum::<usize>() <= CAPACITY
+}

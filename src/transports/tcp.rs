@@ -1,0 +1,215 @@
+//! `tcp://`, `tcp4://`, `tcp6://`.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
+
+use super::stream::{self, Ends};
+use super::{Acceptor, Handshake, Setup, Transport};
+use crate::address::Address;
+use crate::error::{Error, Result};
+use crate::options::EndpointOptions;
+use crate::url::{Family, Host, Url};
+use crate::wire::Framing;
+
+/// Connections that may wait to be accepted; the system may lower it.
+const BACKLOG: i32 = 1024;
+
+/// The transport.
+pub(super) struct Tcp;
+
+// ---- dialing ----
+
+impl Transport for Tcp {
+    fn needs_lookup(&self, url: &Url) -> bool {
+        matches!(url.host_kind(), Host::Name(_))
+    }
+
+    fn resolve(&self, url: &Url) -> Result<Vec<Address>> {
+        Ok(addresses(url)?.into_iter().map(Address::Inet).collect())
+    }
+
+    fn connect(&self, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
+        let Address::Inet(address) = address else {
+            return Err(Error::InvalidArgument("tcp needs an internet address"));
+        };
+        let socket = open(address)?;
+        configure(&socket, &setup.options)?;
+        match socket.connect(&SockAddr::from(*address)) {
+            Ok(()) => {}
+            Err(error) if in_progress(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(stream::handshake(socket.into(), true, setup, ends))
+    }
+
+    fn listen(
+        &self,
+        url: &Url,
+        _: &Setup,
+        _: Arc<dyn Fn() + Send + Sync>,
+    ) -> Result<Box<dyn Acceptor>> {
+        let mut last = Error::AddressInvalid("the host has no address".into());
+        for address in bindable(url)? {
+            match bind(address) {
+                Ok(socket) => {
+                    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+                    let url = url.clone().with_port(bound.port());
+                    return Ok(Box::new(TcpAcceptor { socket, url, bound }));
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// The addresses of a URL's host, by asking the resolver if it is a name.
+fn addresses(url: &Url) -> Result<Vec<SocketAddr>> {
+    let port = url.port().unwrap_or(0);
+    let found = match url.host_kind() {
+        Host::V4(address) => vec![SocketAddr::from((address, port))],
+        Host::V6(address, scope) => {
+            let scope = scope.map(interface).transpose()?.unwrap_or(0);
+            vec![SocketAddrV6::new(address, port, 0, scope).into()]
+        }
+        Host::Name(name) => (name, port)
+            .to_socket_addrs()
+            .map_err(|error| Error::AddressInvalid(format!("{name}: {error}").into()))?
+            .collect(),
+        Host::Wildcard => return Err(Error::bad_url(&url.to_string(), "a host is needed")),
+    };
+    let fits = |address: &SocketAddr| match url.family() {
+        Family::Any => true,
+        Family::V4 => address.is_ipv4(),
+        Family::V6 => address.is_ipv6(),
+    };
+    let fitting: Vec<_> = found.into_iter().filter(fits).collect();
+    if fitting.is_empty() {
+        let reason = format!("{} has no address of the scheme's family", url.host());
+        return Err(Error::AddressInvalid(reason.into()));
+    }
+    Ok(fitting)
+}
+
+/// The number of a network interface: what a scope is, as a number or by its name.
+fn interface(scope: &str) -> Result<u32> {
+    if let Ok(number) = scope.parse() {
+        return Ok(number);
+    }
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None)?;
+    rustix::net::netdevice::name_to_index(&socket, scope)
+        .map_err(|_| Error::AddressInvalid(format!("no interface is called {scope}").into()))
+}
+
+// ---- listening ----
+
+struct TcpAcceptor {
+    socket: Socket,
+    url: Url,
+    bound: SocketAddr,
+}
+
+impl Acceptor for TcpAcceptor {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
+    }
+
+    fn accept(&self, setup: &Setup) -> io::Result<Box<dyn Handshake>> {
+        let (socket, _) = self.socket.accept_raw()?;
+        socket.set_cloexec(true)?;
+        socket.set_nonblocking(true)?;
+        // A peer that is gone already makes setting options fail; the handshake tells that better.
+        let _ = configure(&socket, &setup.options);
+        Ok(stream::handshake(socket.into(), false, setup, ends))
+    }
+
+    fn url(&self) -> &Url {
+        &self.url
+    }
+
+    fn address(&self) -> Address {
+        Address::Inet(self.bound)
+    }
+}
+
+/// The addresses to try to listen at. A wildcard is both families at once where the system has IPv6.
+fn bindable(url: &Url) -> Result<Vec<SocketAddr>> {
+    if url.host_kind() != Host::Wildcard {
+        return addresses(url);
+    }
+    let port = url.port().unwrap_or(0);
+    let v4 = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+    let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+    Ok(match url.family() {
+        Family::V4 => vec![v4],
+        Family::V6 => vec![v6],
+        Family::Any => vec![v6, v4],
+    })
+}
+
+fn bind(address: SocketAddr) -> Result<Socket> {
+    let socket = open(&address)?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        let wildcard = address.ip().is_unspecified();
+        // Without it the wildcard is IPv6 alone, and the next address is tried.
+        socket.set_only_v6(!wildcard)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket)
+}
+
+// ---- options and ends ----
+
+fn open(address: &SocketAddr) -> Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(*address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
+}
+
+fn configure(socket: &Socket, options: &EndpointOptions) -> Result<()> {
+    socket.set_tcp_nodelay(options.nodelay)?;
+    if let Some(keepalive) = &options.keepalive {
+        let mut timing = TcpKeepalive::new();
+        if let Some(idle) = keepalive.idle {
+            timing = timing.with_time(idle);
+        }
+        if let Some(interval) = keepalive.interval {
+            timing = timing.with_interval(interval);
+        }
+        if let Some(count) = keepalive.count {
+            timing = timing.with_retries(count);
+        }
+        socket.set_tcp_keepalive(&timing)?;
+    }
+    Ok(())
+}
+
+pub(super) fn in_progress(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error())
+}
+
+fn ends(fd: BorrowedFd<'_>) -> Ends {
+    let address = |found: rustix::io::Result<rustix::net::SocketAddrAny>| {
+        found
+            .ok()
+            .and_then(|any| SocketAddr::try_from(any).ok())
+            .map_or(Address::Unspecified, Address::Inet)
+    };
+    Ends {
+        framing: Framing::Length,
+        local: address(rustix::net::getsockname(fd)),
+        peer: address(rustix::net::getpeername(fd).and_then(|any| any.ok_or(Errno::NOTCONN))),
+        credentials: None,
+    }
+}
