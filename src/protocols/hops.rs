@@ -56,7 +56,9 @@ mod tests {
     fn a_ttl_is_1_to_15() {
         assert!(Ttl::new(1).is_ok() && Ttl::new(15).is_ok());
         for hops in [0, 16, 255] {
-            assert!(matches!(Ttl::new(hops), Err(Error::InvalidOption(bad)) if bad.option == "ttl-max"));
+            assert!(
+                matches!(Ttl::new(hops), Err(Error::InvalidOption(bad)) if bad.option == "ttl-max")
+            );
         }
     }
 }

@@ -55,7 +55,6 @@ fn move_words(message: &mut Message, count: usize) -> Result<(), Refused> {
 }
 
 /// A stack kept aside until the answer is there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Backtrace {
     len: u8,
     bytes: [u8; MAX_HEADER],
@@ -146,10 +145,7 @@ mod tests {
         assert_eq!(take(&mut full, None), Ok(()));
         assert_eq!((full.header().len(), full.body()), (64, &b"x"[..]));
         stack.swap(15, 16);
-        assert_eq!(
-            take(&mut message(&stack, b""), None),
-            Err(Refused::Garbage)
-        );
+        assert_eq!(take(&mut message(&stack, b""), None), Err(Refused::Garbage));
     }
 
     #[test]
