@@ -28,6 +28,8 @@ use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::wire::backtrace::Backtrace;
 
+// ---- identity ----
+
 /// What tells the protocols that reply apart.
 pub(crate) trait Side: Send {
     const INFO: ProtocolInfo;
@@ -445,6 +447,8 @@ impl<S: Side> Protocol for RawReplier<S> {
         }
     }
 }
+
+// ---- tests ----
 
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,8 @@ use super::{
 use crate::error::{Error, Result};
 use crate::message::Message;
 
+// ---- identity ----
+
 /// The requesting socket.
 pub(crate) struct Req {
     contexts: IdMap<CtxId, Context>,
@@ -196,6 +198,20 @@ impl Protocol for Req {
         self.ended_sends.remove(&op)
     }
 
+    fn can_send(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Requests that lost their pipe and wait for another. A waiting send was not accepted yet, and a request that
+    /// is only due to be resent was handed to a pipe.
+    fn unsent(&self) -> usize {
+        self.queue
+            .iter()
+            .filter_map(|&id| self.request(id))
+            .filter(|request| request.sender.is_none() && request.pipe.is_none())
+            .count()
+    }
+
     // ---- receive ----
 
     fn recv(&mut self, ctx: CtxId, op: OpId, _: &mut dyn Io) -> Result<Option<Message>> {
@@ -228,20 +244,6 @@ impl Protocol for Req {
         self.contexts
             .get(&CtxId::SOCKET)
             .is_some_and(|context| matches!(context.state, State::Replied(_)))
-    }
-
-    fn can_send(&self) -> bool {
-        !self.ready.is_empty()
-    }
-
-    /// Requests that lost their pipe and wait for another. A waiting send was not accepted yet, and a request that
-    /// is only due to be resent was handed to a pipe.
-    fn unsent(&self) -> usize {
-        self.queue
-            .iter()
-            .filter_map(|&id| self.request(id))
-            .filter(|request| request.sender.is_none() && request.pipe.is_none())
-            .count()
     }
 
     // ---- cancelling ----
@@ -652,6 +654,8 @@ impl Protocol for RawReq {
         }
     }
 }
+
+// ---- tests ----
 
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,8 @@
 use super::rep::{RawReplier, Replier, Side};
 use super::{ProtocolInfo, info};
 
+// ---- identity ----
+
 /// The answering socket of a survey.
 pub(crate) type Respondent = Replier<RespondentSide>;
 

@@ -28,6 +28,8 @@ use super::{
 use crate::error::{Error, Result};
 use crate::message::Message;
 
+// ---- identity ----
+
 /// Messages queued for each pipe, as in nng.
 const SEND_QUEUE: usize = 8;
 /// Messages queued for each pipe of a raw socket, as in nng.
@@ -402,6 +404,8 @@ impl Protocol for RawSurveyor {
         }
     }
 }
+
+// ---- tests ----
 
 #[cfg(test)]
 mod tests;
