@@ -332,5 +332,14 @@ pub(crate) trait Protocol: Send {
     }
 }
 
+pub(crate) mod fanout;
+pub(crate) mod hops;
+pub(crate) mod ids;
+pub(crate) mod inbox;
+pub(crate) mod rep;
+pub(crate) mod req;
+pub(crate) mod respondent;
+pub(crate) mod surveyor;
+
 #[cfg(test)]
 pub(crate) mod mock;
