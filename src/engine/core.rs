@@ -6,7 +6,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::endpoint::Endpoint;
-use super::events::{Monitor, Observers};
+use super::events::{Filter, Monitor, Observer, Observers};
 use super::lock;
 use super::pipe::{PipeInfo, PipeStats};
 use super::reactor::{Reactor, block_until};
@@ -561,6 +561,14 @@ impl Core {
     }
 
     // ---- looking ----
+
+    pub(crate) fn set_filter(&self, filter: Arc<Filter>) {
+        self.observers.set_filter(filter);
+    }
+
+    pub(crate) fn set_observer(&self, observer: Arc<Observer>) {
+        self.observers.set_observer(observer);
+    }
 
     pub(crate) fn monitor(&self) -> Monitor {
         self.observers.monitor()

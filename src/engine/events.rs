@@ -62,8 +62,8 @@ pub enum Event {
     },
 }
 
-type Filter = dyn Fn(&PipeInfo) -> bool + Send + Sync;
-type Observer = dyn Fn(&Event) + Send + Sync;
+pub(super) type Filter = dyn Fn(&PipeInfo) -> bool + Send + Sync;
+pub(super) type Observer = dyn Fn(&Event) + Send + Sync;
 
 /// Who is asked about, and told of, connections.
 #[derive(Default)]
@@ -74,12 +74,12 @@ pub(super) struct Observers {
 }
 
 impl Observers {
-    pub(super) fn set_filter(&self, filter: Option<Arc<Filter>>) {
-        *lock(&self.filter) = filter;
+    pub(super) fn set_filter(&self, filter: Arc<Filter>) {
+        *lock(&self.filter) = Some(filter);
     }
 
-    pub(super) fn set_observer(&self, observer: Option<Arc<Observer>>) {
-        *lock(&self.observer) = observer;
+    pub(super) fn set_observer(&self, observer: Arc<Observer>) {
+        *lock(&self.observer) = Some(observer);
     }
 
     pub(super) fn monitor(&self) -> Monitor {

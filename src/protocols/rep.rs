@@ -17,8 +17,8 @@
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 
-use super::fanout::Fanout;
-use super::hops::{Ttl, admit};
+use super::fanout::{Fanout, Overflow};
+use super::ttl::{Ttl, admit};
 use super::inbox::Inbox;
 use super::{
     CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,

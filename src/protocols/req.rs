@@ -15,7 +15,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::hops::{Ttl, admit};
+use super::ttl::{Ttl, admit};
 use super::ids::OutstandingIds;
 use super::inbox::Inbox;
 use super::{

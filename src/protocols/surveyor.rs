@@ -17,8 +17,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::fanout::Fanout;
-use super::hops::{Ttl, admit};
+use super::fanout::{Fanout, Overflow};
+use super::ttl::{Ttl, admit};
 use super::ids::OutstandingIds;
 use super::inbox::Inbox;
 use super::{
