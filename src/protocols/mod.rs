@@ -329,5 +329,17 @@ pub(crate) trait Protocol: Send {
     }
 }
 
+pub(crate) mod bus;
+mod fanout;
+mod hops;
+mod options;
+pub(crate) mod pair;
+pub(crate) mod poly;
+pub(crate) mod publish;
+pub(crate) mod pull;
+pub(crate) mod push;
+mod queue;
+pub(crate) mod subscribe;
+
 #[cfg(test)]
 pub(crate) mod mock;
