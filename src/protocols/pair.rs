@@ -6,9 +6,9 @@
 //! outlives the peer; what the pipe held goes with it. Version 1 adds a hop count (see the `hops` module), which a
 //! received message has in its header; raw sockets must give it one to send.
 //!
-//! Where others differ: nanomsg and mangos know no hop limit of version 1 below 255, mangos starts the count at 0,
-//! and drops a malformed message where this, as nng, closes the connection. Both have deeper buffers by default;
-//! here they are 0 both ways, as in nng.
+//! Where others differ: nanomsg has no version 1. mangos starts the hop count at 0, allows up to 255 hops, and drops a
+//! malformed message, received or sent, where this closes the connection or fails the send. Buffers are 0 by default,
+//! as in nng; mangos has 128 messages, nanomsg 128 KiB.
 
 use std::ops::ControlFlow;
 

@@ -6,7 +6,7 @@
 //! an unknown pipe is dropped, and so is one for a pipe that is full and has two queued already. A full receive
 //! buffer stops the reading of the pipes, each of which then holds one message. On the wire it is pair1.
 //!
-//! This is nng's (deprecated) mode; nanomsg does not have it, and in mangos a full pipe makes the sender wait.
+//! Only nng has this mode, and calls it deprecated: nanomsg has no version 1, mangos only the form with one peer.
 
 use std::ops::ControlFlow;
 
