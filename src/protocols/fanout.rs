@@ -168,3 +168,8 @@ fn make_room(outlet: &mut Outlet, depth: usize, overflow: Overflow, io: &mut dyn
     io.dropped(Dropped::SendQueueFull);
     overflow == Overflow::DropOldest && outlet.queue.pop_front().is_some()
 }
+
+// ---- tests ----
+
+#[cfg(test)]
+pub(super) mod model;
