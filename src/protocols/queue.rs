@@ -61,8 +61,9 @@ impl SendQueue {
 
 /// Received messages of pipes that feel back-pressure.
 ///
-/// The first `limit` messages belong to the socket. Each one behind them is held by the pipe it came from: that pipe
-/// is paused, and takes its message with it when it goes. So every pipe holds at most one.
+/// The first `limit` messages belong to the socket. Each one behind them is held by the pipe it came from, which a
+/// delivered message always names: that pipe is paused, and takes its message with it when it goes. So every pipe
+/// holds at most one.
 #[derive(Debug)]
 pub(super) struct PausingQueue {
     messages: VecDeque<Message>,

@@ -90,15 +90,15 @@ impl Protocol for Subscribe {
         let mut wanted_by = socket
             .chain(contexts)
             .filter(|(_, context)| context.topics.matches(&message));
-        let Some(mut last) = wanted_by.next() else {
+        let Some((mut ctx, mut context)) = wanted_by.next() else {
             io.dropped(Dropped::Unwanted);
             return Flow::Continue;
         };
         for next in wanted_by {
-            last.1.deliver(last.0, message.clone(), io);
-            last = next;
+            context.deliver(ctx, message.clone(), io);
+            (ctx, context) = next;
         }
-        last.1.deliver(last.0, message, io);
+        context.deliver(ctx, message, io);
         Flow::Continue
     }
 

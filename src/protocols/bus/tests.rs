@@ -170,6 +170,13 @@ fn shrinking_the_receive_queue_drops_the_newest() {
     assert_eq!(io.recv_all(&mut bus), [b"1"]);
 }
 
+#[test]
+fn it_has_no_other_options() {
+    let (mut io, mut bus) = (Mock::new(), Bus::new(false));
+    let error = io.set(&mut bus, ProtocolOption::Ttl(3));
+    assert!(matches!(error, Err(Error::NotSupported(_))));
+}
+
 // ---- against a model ----
 
 proptest! {
@@ -199,11 +206,4 @@ proptest! {
             prop_assert_eq!(bus.can_recv(), !queue.is_empty());
         }
     }
-}
-
-#[test]
-fn it_has_no_other_options() {
-    let (mut io, mut bus) = (Mock::new(), Bus::new(false));
-    let error = io.set(&mut bus, ProtocolOption::Ttl(3));
-    assert!(matches!(error, Err(Error::NotSupported(_))));
 }

@@ -226,7 +226,7 @@ proptest! {
                     message.set_pipe(number.map(pipe));
                     prop_assert_eq!(io.try_send(&mut poly, MAIN, message).is_ok(), started);
                     let first = peers.iter().min_by_key(|(_, peer)| peer.joined);
-                    let number = number.or(first.map(|(&number, _)| number));
+                    let number = number.or_else(|| first.map(|(&number, _)| number));
                     let peer = number.and_then(|number| peers.get_mut(&number));
                     if let Some(peer) = peer && (peer.room > 0 || peer.queue.len() < 2) {
                         peer.queue.push_back(n);
