@@ -18,6 +18,7 @@ pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError};
 pub use message::{Message, PipeId};
 pub use options::{EndpointOptions, Keepalive, SocketOptions};
 pub use protocols::ProtocolInfo;
+pub use socket::pattern;
 pub use socket::{
     Bus, Context, Contexts, Dialer, Listener, Pair0, Pair1, PairPoly, Pattern, Pipe, Pub, Pull,
     Push, RawKind, RawSocket, Receives, Rep, Req, Respondent, Sends, Socket, Sub, Subscribes,

@@ -562,6 +562,25 @@ impl Core {
 
     // ---- looking ----
 
+    /// Whether a receive on the default context would give a message now.
+    pub(crate) fn can_recv(&self) -> bool {
+        let mut state = self.lock();
+        if state.phase == Phase::Open && !state.machine.can_recv() {
+            state = self.pump_for_receiver(state, true).0;
+        }
+        let ready = state.phase == Phase::Open && state.machine.can_recv();
+        self.finish(state);
+        ready
+    }
+
+    /// Whether a send on the default context would be accepted now.
+    pub(crate) fn can_send(&self) -> bool {
+        let state = self.relieve(self.lock());
+        let ready = state.phase == Phase::Open && state.machine.can_send();
+        self.finish(state);
+        ready
+    }
+
     pub(crate) fn set_filter(&self, filter: Arc<Filter>) {
         self.observers.set_filter(filter);
     }
@@ -646,8 +665,11 @@ impl Core {
         for waker in wakes {
             waker.wake();
         }
+        if !teller {
+            return;
+        }
         // One thread tells at a time, so that observers see events in the order they happened.
-        while teller {
+        loop {
             let mut state = self.lock();
             let Some(event) = state.world.events.pop_front() else {
                 state.world.telling = false;

@@ -17,12 +17,13 @@ mod world;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub(crate) use self::core::{Core, Patience, SocketStats, Timeouts};
+pub use self::core::SocketStats;
+pub(crate) use self::core::{Core, Patience, Timeouts};
 pub(crate) use dialer::Dialing;
-pub(crate) use events::{Event, Monitor};
+pub use events::{Event, Monitor};
 pub(crate) use listener::Listening;
-pub(crate) use pipe::{PipeInfo, PipeStats};
-pub(crate) use world::DropStats;
+pub use pipe::{PipeInfo, PipeStats};
+pub use world::DropStats;
 
 /// Locks a mutex. A panic in another thread while it held the lock does not make this one panic too.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

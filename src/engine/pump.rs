@@ -126,7 +126,7 @@ impl Core {
             if pipe.rx.reading || pipe.rx.paused || pipe.rx.saturated || pipe.rx.ended {
                 break;
             }
-            if !pipe.rx.readable && !(once && round == 0) {
+            if !(pipe.rx.readable || once && round == 0) {
                 break;
             }
             if once && progress {
@@ -442,7 +442,7 @@ impl Core {
     }
 }
 
-impl super::world::World {
+impl World {
     /// Has a pipe removed before the lock is given up.
     pub(super) fn close(&mut self, id: PipeId, why: Error) {
         self.condemned.push((id, why));

@@ -56,7 +56,10 @@ impl Spin {
             return None;
         }
         if self.score.load(Ordering::Relaxed) <= 0
-            && self.skipped.fetch_add(1, Ordering::Relaxed) % PROBE != 0
+            && !self
+                .skipped
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(PROBE)
         {
             return None;
         }

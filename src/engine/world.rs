@@ -74,18 +74,6 @@ impl World {
         self.senders.drain(&mut self.wakes);
         self.pipes_changed();
     }
-
-    /// Puts a pipe on the list of those to write to.
-    #[inline]
-    pub(super) fn mark_dirty(&mut self, id: PipeId) {
-        if let Some(pipe) = self.pipes.get_mut(&id)
-            && !pipe.tx.dirty
-        {
-            pipe.tx.dirty = true;
-            self.dirty.push(id);
-            self.busy = true;
-        }
-    }
 }
 
 impl Io for World {

@@ -213,6 +213,24 @@ impl Mock {
         self.settle(machine);
         received.and_then(|message| message.ok_or(Error::WouldBlock))
     }
+
+    /// Receives on the default context until there is nothing left.
+    pub(crate) fn recv_all(&mut self, machine: &mut dyn Protocol) -> Vec<Vec<u8>> {
+        std::iter::from_fn(|| self.try_recv(machine, CtxId::SOCKET).ok())
+            .map(Vec::from)
+            .collect()
+    }
+
+    /// Sets an option of the socket.
+    pub(crate) fn set(
+        &mut self,
+        machine: &mut dyn Protocol,
+        option: super::ProtocolOption,
+    ) -> Result<()> {
+        let set = machine.set_option(CtxId::SOCKET, option, self);
+        self.settle(machine);
+        set
+    }
 }
 
 impl Io for Mock {

@@ -332,14 +332,24 @@ pub(crate) trait Protocol: Send {
     }
 }
 
-pub(crate) mod fanout;
-pub(crate) mod hops;
-pub(crate) mod ids;
-pub(crate) mod inbox;
+pub(crate) mod bus;
+mod fanout;
+mod hops;
+mod ids;
+mod inbox;
+mod options;
+pub(crate) mod pair;
+pub(crate) mod poly;
+pub(crate) mod publish;
+pub(crate) mod pull;
+pub(crate) mod push;
+mod queue;
 pub(crate) mod rep;
 pub(crate) mod req;
 pub(crate) mod respondent;
+pub(crate) mod subscribe;
 pub(crate) mod surveyor;
+mod ttl;
 
 #[cfg(test)]
 pub(crate) mod mock;

@@ -18,8 +18,8 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 use super::fanout::{Fanout, Overflow};
-use super::ttl::{Ttl, admit};
 use super::inbox::Inbox;
+use super::ttl::{Ttl, admit};
 use super::{
     CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
     info,
@@ -351,7 +351,7 @@ pub(crate) struct RawReplier<S> {
 impl<S: Side> RawReplier<S> {
     pub(crate) fn new() -> Self {
         Self {
-            pipes: Fanout::new(S::RAW_QUEUE),
+            pipes: Fanout::new(S::RAW_QUEUE, Overflow::DropNewest),
             inbox: Inbox::new(),
             ttl: Ttl::default(),
             side: PhantomData,
@@ -367,12 +367,12 @@ impl<S: Side> Protocol for RawReplier<S> {
     // ---- pipes, raw ----
 
     fn add_pipe(&mut self, pipe: PipeId, _: &mut dyn Io) -> Result<()> {
-        self.pipes.add(pipe);
+        self.pipes.add_pipe(pipe);
         Ok(())
     }
 
     fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        self.pipes.remove(pipe, io);
+        self.pipes.remove_pipe(pipe, io);
         self.inbox.remove_pipe(pipe, io);
     }
 
@@ -408,7 +408,7 @@ impl<S: Side> Protocol for RawReplier<S> {
     }
 
     fn unsent(&self) -> usize {
-        self.pipes.queued()
+        self.pipes.unsent()
     }
 
     // ---- receive, raw ----

@@ -15,9 +15,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::ttl::{Ttl, admit};
 use super::ids::OutstandingIds;
 use super::inbox::Inbox;
+use super::ttl::{Ttl, admit};
 use super::{
     CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
     info,

@@ -18,9 +18,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::fanout::{Fanout, Overflow};
-use super::ttl::{Ttl, admit};
 use super::ids::OutstandingIds;
 use super::inbox::Inbox;
+use super::ttl::{Ttl, admit};
 use super::{
     CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
     info,
@@ -73,7 +73,7 @@ impl Surveyor {
         Self {
             contexts: IdMap::from_iter([(CtxId::SOCKET, default)]),
             ids: OutstandingIds::new(seed),
-            pipes: Fanout::new(SEND_QUEUE),
+            pipes: Fanout::new(SEND_QUEUE, Overflow::DropNewest),
             ended_recvs: IdMap::default(),
             next_end: None,
         }
@@ -111,12 +111,12 @@ impl Protocol for Surveyor {
     // ---- pipes ----
 
     fn add_pipe(&mut self, pipe: PipeId, _: &mut dyn Io) -> Result<()> {
-        self.pipes.add(pipe);
+        self.pipes.add_pipe(pipe);
         Ok(())
     }
 
     fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        self.pipes.remove(pipe, io);
+        self.pipes.remove_pipe(pipe, io);
     }
 
     fn writable(&mut self, pipe: PipeId, io: &mut dyn Io) {
@@ -159,7 +159,7 @@ impl Protocol for Surveyor {
         context.survey = Some(Survey { id, end });
         self.next_end = self.next_end.into_iter().chain(end).min();
         set_id(&mut message, id);
-        self.pipes.send_all(message, io);
+        self.pipes.send(message, None, io);
         Sent::Done
     }
 
@@ -168,7 +168,7 @@ impl Protocol for Surveyor {
     }
 
     fn unsent(&self) -> usize {
-        self.pipes.queued()
+        self.pipes.unsent()
     }
 
     // ---- receive ----
@@ -320,7 +320,7 @@ pub(crate) struct RawSurveyor {
 impl RawSurveyor {
     pub(crate) fn new() -> Self {
         Self {
-            pipes: Fanout::new(RAW_SEND_QUEUE),
+            pipes: Fanout::new(RAW_SEND_QUEUE, Overflow::DropNewest),
             inbox: Inbox::new(),
         }
     }
@@ -334,12 +334,12 @@ impl Protocol for RawSurveyor {
     // ---- pipes, raw ----
 
     fn add_pipe(&mut self, pipe: PipeId, _: &mut dyn Io) -> Result<()> {
-        self.pipes.add(pipe);
+        self.pipes.add_pipe(pipe);
         Ok(())
     }
 
     fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        self.pipes.remove(pipe, io);
+        self.pipes.remove_pipe(pipe, io);
         self.inbox.remove_pipe(pipe, io);
     }
 
@@ -359,7 +359,7 @@ impl Protocol for RawSurveyor {
     // ---- send, raw ----
 
     fn send(&mut self, _: CtxId, _: OpId, message: Message, io: &mut dyn Io) -> Sent {
-        self.pipes.send_all(message, io);
+        self.pipes.send(message, None, io);
         Sent::Done
     }
 
@@ -368,7 +368,7 @@ impl Protocol for RawSurveyor {
     }
 
     fn unsent(&self) -> usize {
-        self.pipes.queued()
+        self.pipes.unsent()
     }
 
     // ---- receive, raw ----

@@ -1,6 +1,6 @@
 //! Admission of messages that carry a backtrace, and the limit on the hops they made.
 
-use super::{Dropped, Flow, Io, PipeId};
+use super::{Dropped, Flow, Io, PipeId, options};
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::wire::backtrace::{self, Refused};
@@ -11,10 +11,7 @@ pub(crate) struct Ttl(u8);
 
 impl Ttl {
     pub(crate) fn new(hops: u8) -> Result<Self> {
-        match hops {
-            1..=15 => Ok(Self(hops)),
-            _ => Err(Error::bad_option("ttl-max", hops, "1 to 15")),
-        }
+        options::ttl(hops).map(Self)
     }
 }
 
@@ -44,21 +41,6 @@ pub(crate) fn admit(
                 Error::Malformed("a message's stack of pipe numbers does not end in an id"),
             );
             Err(Flow::Pause)
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_ttl_is_1_to_15() {
-        assert!(Ttl::new(1).is_ok() && Ttl::new(15).is_ok());
-        for hops in [0, 16, 255] {
-            assert!(
-                matches!(Ttl::new(hops), Err(Error::InvalidOption(bad)) if bad.option == "ttl-max")
-            );
         }
     }
 }

@@ -74,11 +74,11 @@ impl<P: Contexts> Context<P> {
 }
 
 impl<P: Contexts + Sends> Context<P> {
-    sending!(|this: &Self| this.own());
+    sending!();
 }
 
 impl<P: Contexts + Receives> Context<P> {
-    receiving!(|this: &Self| this.own());
+    receiving!();
 }
 
 impl<P: Contexts + Subscribes> Context<P> {

@@ -3,7 +3,7 @@
 mod context;
 mod device;
 mod endpoint;
-mod pattern;
+pub mod pattern;
 mod raw;
 
 use std::fmt;
@@ -15,10 +15,11 @@ use std::time::Duration;
 pub use context::Context;
 pub use device::{forward, reflect};
 pub use endpoint::{Dialer, Listener, Pipe};
-pub use pattern::{
-    BusNode, Contexts, PairPolyamorous, PairV0, PairV1, Pattern, Publish, PullSide, PushSide,
-    RawKind, Receives, Reply, Request, Respond, Sends, Subscribe, Subscribes, Survey,
+use pattern::{
+    BusNode, PairPolyamorous, PairV0, PairV1, Publish, PullSide, PushSide, Reply, Request, Respond,
+    Subscribe, Survey,
 };
+pub use pattern::{Contexts, Pattern, RawKind, Receives, Sends, Subscribes};
 pub use raw::RawSocket;
 
 use crate::engine::{Core, Dialing, Event, Listening, Monitor, Patience, PipeInfo, SocketStats};
@@ -375,6 +376,18 @@ macro_rules! common {
             self.handle.core.set_observer(Arc::new(observer));
         }
 
+        /// Whether a receive would give a message at once.
+        #[must_use]
+        pub fn is_readable(&self) -> bool {
+            self.handle.core.can_recv()
+        }
+
+        /// Whether a send would be accepted at once.
+        #[must_use]
+        pub fn is_writable(&self) -> bool {
+            self.handle.core.can_send()
+        }
+
         /// A queue of the events from now on.
         #[must_use]
         pub fn monitor(&self) -> Monitor {
@@ -412,9 +425,9 @@ macro_rules! common {
     };
 }
 
-/// Sending, for what has a core, a context and timeouts.
+/// Sending, for what has `own`: a core, a context and timeouts.
 macro_rules! sending {
-    ($ctx:expr) => {
+    () => {
         /// Sends a message, waiting as long as the send timeout says until it is accepted.
         ///
         /// # Errors
@@ -450,7 +463,7 @@ macro_rules! sending {
         }
 
         fn send_with(&self, message: Message, patience: Patience) -> Result<(), SendError> {
-            let (core, ctx, timeouts) = $ctx(self);
+            let (core, ctx, timeouts) = self.own();
             core.send(ctx, message, patience, timeouts)
         }
     };
@@ -458,7 +471,7 @@ macro_rules! sending {
 
 /// Receiving, likewise.
 macro_rules! receiving {
-    ($ctx:expr) => {
+    () => {
         /// Receives a message, waiting as long as the receive timeout says.
         ///
         /// A timeout never loses a message. For req and surveyor it gives up the request or survey.
@@ -492,7 +505,7 @@ macro_rules! receiving {
         }
 
         fn recv_with(&self, patience: Patience) -> Result<Message> {
-            let (core, ctx, timeouts) = $ctx(self);
+            let (core, ctx, timeouts) = self.own();
             core.recv(ctx, patience, timeouts)
         }
     };
@@ -529,11 +542,11 @@ impl<P: Pattern> Socket<P> {
 }
 
 impl<P: Sends> Socket<P> {
-    sending!(|this: &Self| this.own());
+    sending!();
 }
 
 impl<P: Receives> Socket<P> {
-    receiving!(|this: &Self| this.own());
+    receiving!();
 }
 
 impl<P: Contexts> Socket<P> {

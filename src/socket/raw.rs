@@ -74,9 +74,9 @@ impl RawSocket {
 
     common!();
 
-    sending!(|this: &Self| this.own());
+    sending!();
 
-    receiving!(|this: &Self| this.own());
+    receiving!();
 
     fn own(&self) -> (&Arc<Core>, CtxId, &Timeouts) {
         (&self.handle.core, CtxId::SOCKET, &self.handle.core.timeouts)

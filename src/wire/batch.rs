@@ -139,13 +139,6 @@ impl Batch {
     pub(crate) fn settle_whole(&mut self) {
         self.len = self.whole.iter().map(cost).sum();
     }
-
-    /// Gives back the memory of an empty batch.
-    pub(crate) fn release(&mut self) {
-        if self.is_empty() {
-            self.buffer = Vec::new();
-        }
-    }
 }
 
 /// What a message counts for in a batch of whole messages.
