@@ -9,3 +9,4 @@ mod wire;
 pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError};
 pub use message::{Message, PipeId};
 pub use protocols::ProtocolInfo;
+pub use url::{Family, Host, Transport, Url};
