@@ -306,6 +306,42 @@ impl Message {
         self.body = Body::default();
     }
 
+    /// Makes the body `len` bytes long: cuts its end off, or adds zeros there.
+    pub fn resize(&mut self, len: usize) {
+        if let Some(excess) = self.len().checked_sub(len) {
+            // It cannot fail: no more than the body has is removed.
+            let _ = self.chop(excess);
+            return;
+        }
+        match &mut self.body {
+            Body::Inline { len: old, bytes } if len <= INLINE => {
+                bytes[usize::from(*old)..len].fill(0);
+                *old = len as u8; // at most INLINE
+            }
+            _ => {
+                let owned = self.own(0, len - self.len());
+                owned.buffer.resize(owned.start + len, 0);
+            }
+        }
+    }
+
+    /// Makes room for `additional` more bytes at the end of the body.
+    pub fn reserve(&mut self, additional: usize) {
+        if self.len().saturating_add(additional) > self.capacity() {
+            self.own(0, additional);
+        }
+    }
+
+    /// How long the body can grow at its end before it is copied.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        match &self.body {
+            Body::Inline { .. } => INLINE,
+            Body::Shared(bytes) => bytes.len(),
+            Body::Owned(owned) => owned.buffer.capacity() - owned.start,
+        }
+    }
+
     /// Makes the clones of this message share its body. Received messages and those made from a `Vec` or `Bytes`
     /// do so already; an edited one does after this call.
     pub fn share(&mut self) {
@@ -438,9 +474,14 @@ impl Message {
 
     /// Makes the body an owned buffer with room for `front` more bytes before it and `back` after it.
     fn own(&mut self, front: usize, back: usize) -> &mut Owned {
-        if let Body::Shared(bytes) = &mut self.body {
-            let buffer = Vec::from(std::mem::take(bytes));
-            self.body = Body::Owned(Box::new(Owned { buffer, start: 0 }));
+        match &mut self.body {
+            // Takes the buffer over when nobody else holds it; with room needed at the front, it is copied below anyway.
+            Body::Shared(bytes) if front == 0 => {
+                let buffer = Vec::from(std::mem::take(bytes));
+                self.body = Body::Owned(Box::new(Owned { buffer, start: 0 }));
+            }
+            Body::Owned(owned) => owned.reclaim(back),
+            _ => {}
         }
         let short = match &self.body {
             Body::Owned(owned) => owned.start < front,
@@ -463,8 +504,23 @@ impl Message {
             }));
         }
         match &mut self.body {
-            Body::Owned(owned) => owned,
+            Body::Owned(owned) => {
+                owned.buffer.reserve(back);
+                owned
+            }
             _ => unreachable!("the body was made owned above"),
+        }
+    }
+}
+
+impl Owned {
+    /// Gives up what was trimmed off the front when the buffer would grow otherwise, so that a message used as a
+    /// queue of bytes stays as small as its content. Room made for insertions is never that large.
+    fn reclaim(&mut self, back: usize) {
+        let len = self.buffer.len() - self.start;
+        if self.buffer.capacity() - self.buffer.len() < back && self.start > 2 * len + INLINE {
+            self.buffer.drain(..self.start);
+            self.start = 0;
         }
     }
 }
@@ -613,7 +669,7 @@ impl Eq for Message {}
 impl fmt::Debug for Message {
     /// Shows lengths and at most the first 32 bytes of the body, so that logs stay short.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.body().get(..32).unwrap_or(self.body());
+        let shown = &self.body()[..self.len().min(32)];
         f.debug_struct("Message")
             .field("header", &self.header())
             .field("len", &self.len())
