@@ -173,11 +173,11 @@ static SPECS: [Spec<Id>; 48] = [
 const MAX_SECONDS: u64 = 86_400;
 const MAX_NUMBER: u64 = 0x7fff_ffff;
 
-/// Reads the command line, without the name of the program. `load` reads the file that `--file` names.
-pub(super) fn parse(
-    words: &[Vec<u8>],
-    load: &mut dyn FnMut(&[u8]) -> Result<Vec<u8>, String>,
-) -> Result<Request, String> {
+/// Reads the file that `--file` names.
+pub(super) type Loader<'a> = &'a mut dyn FnMut(&[u8]) -> Result<Vec<u8>, String>;
+
+/// Reads the command line, without the name of the program.
+pub(super) fn parse(words: &[Vec<u8>], load: Loader<'_>) -> Result<Request, String> {
     let mut found = Found::default();
     let mut rest = words;
     loop {

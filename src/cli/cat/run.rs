@@ -1,11 +1,12 @@
 //! Opens the socket, starts its endpoints, and lets the loops run over it.
 
+use std::any::Any;
 use std::io::Write;
 use std::time::Duration;
 
 use wirebird::{
-    Bus, Dialer, Error, Listener, Message, Pair0, Pair1, Pattern, Pub, Pull, Push, Receives, Rep,
-    Req, Respondent, Result as SpResult, Sends, Socket, SocketOptions, Sub, Surveyor, Url,
+    Bus, Error, Message, Pair0, Pair1, Pattern, Pub, Pull, Push, Receives, Rep, Req, Respondent,
+    Result as SpResult, Sends, Socket, SocketOptions, Sub, Surveyor, Url,
 };
 
 use super::args::{Endpoint, Job, Protocol};
@@ -114,11 +115,8 @@ fn with<P: Pattern, W: Write>(
     Ok(())
 }
 
-/// Keeps an endpoint open.
-enum Started {
-    Dialer(#[expect(dead_code, reason = "held, not used")] Dialer),
-    Listener(#[expect(dead_code, reason = "held, not used")] Listener),
-}
+/// A dialer or listener, which lives as long as this.
+type Started = Box<dyn Any>;
 
 fn start<P: Pattern>(
     socket: &Socket<P>,
@@ -129,7 +127,7 @@ fn start<P: Pattern>(
     let failed = |what: &str, url: &str, error: &Error| {
         Err(format!("Unable to {what} {url}: {}", strerror(error)))
     };
-    let (started, line) = match endpoint {
+    let (started, line): (Started, _) = match endpoint {
         Endpoint::Dial(text) => {
             let url = match Url::parse(text).and_then(|url| url.check_dial().map(|()| url)) {
                 Ok(url) => url,
@@ -140,7 +138,7 @@ fn start<P: Pattern>(
                 false => socket.dial(text),
             };
             match dialer {
-                Ok(dialer) => (Started::Dialer(dialer), format!("Connected to: {url}")),
+                Ok(dialer) => (Box::new(dialer), format!("Connected to: {url}")),
                 Err(error) => return failed("dial on", text, &error),
             }
         }
@@ -151,7 +149,7 @@ fn start<P: Pattern>(
             match socket.listen(text) {
                 Ok(listener) => {
                     let line = format!("Listening at: {}", listener.url());
-                    (Started::Listener(listener), line)
+                    (Box::new(listener), line)
                 }
                 Err(error) => return failed("listen on", text, &error),
             }

@@ -45,22 +45,27 @@ fn both(
     thread::scope(|scope| {
         let (ready, listening) = mpsc::channel();
         let local = scope.spawn(move || {
-            local(url, load, &mut |bound| {
+            or_exit(local(url, load, &mut |bound| {
                 // Nobody waits for it any more when remote has failed.
                 let _ = ready.send(bound.to_owned());
-            })
+            }))
         });
-        // When local fails before it listens, the channel closes, and its error is the one to tell.
-        let remote = listening.recv().ok().map(|bound| remote(&bound, load));
-        if let Some(Err(message)) = remote {
-            // Local may wait for messages that never come; the process ends with this.
-            eprintln!("{message}");
-            std::process::exit(2);
+        let remote = match listening.recv() {
+            Ok(bound) => or_exit(remote(&bound, load)),
+            Err(_) => None,
+        };
+        match local.join() {
+            Ok(local) => Ok(local.or(remote)),
+            Err(_) => Err("The listening end panicked.".into()),
         }
-        let local = local
-            .join()
-            .map_err(|_| "The listening end panicked.".to_owned())??;
-        Ok(local.or(remote.transpose()?.flatten()))
+    })
+}
+
+/// Ends the process when one end fails, since the other then waits for messages that never come.
+fn or_exit(outcome: Outcome) -> Option<Report> {
+    outcome.unwrap_or_else(|message| {
+        eprintln!("{message}");
+        std::process::exit(2)
     })
 }
 
@@ -188,27 +193,22 @@ fn count<P: SpPattern + Receives>(
     ready(&listener.url());
     socket.recv().map_err(failed("receive"))?;
     let start = Instant::now();
-    let mut end = start;
     let mut received = 0;
+    let mut silence = Duration::ZERO;
     while received < load.count {
         let next = match limit {
             Some(limit) => socket.recv_timeout(limit),
             None => socket.recv(),
         };
         if matches!(next, Err(Error::TimedOut)) {
+            silence = limit.unwrap_or_default();
             break;
         }
         expect(next, load)?;
         received += 1;
-        if limit.is_some() {
-            end = Instant::now();
-        }
-    }
-    if limit.is_none() {
-        end = Instant::now();
     }
     Ok(Some(Report {
-        total: end - start,
+        total: start.elapsed().saturating_sub(silence),
         size: load.size,
         count: received,
         kind: Kind::Throughput,
