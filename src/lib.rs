@@ -9,7 +9,7 @@ mod protocols;
 mod socket;
 mod sys;
 mod transports;
-pub mod url;
+mod url;
 mod wire;
 
 pub use address::{Address, Credentials};
@@ -24,3 +24,4 @@ pub use socket::{
     Push, RawKind, RawSocket, Receives, Rep, Req, Respondent, Sends, Socket, Sub, Subscribes,
     Surveyor, forward, reflect,
 };
+pub use url::{Family, Host, Transport, Url};

@@ -49,22 +49,21 @@ impl Core {
         }
         flushed?;
         let mut state = self.lock();
-        let mut waiting: Vec<PipeId> = Vec::new();
+        let mut waiting = Vec::new();
         for (&id, pipe) in &mut state.world.pipes {
             if pipe.stats.tx_msgs > 0 && !pipe.tx.dead {
-                pipe.connection.finish();
                 // Reading goes on whether the machine wanted more or not, to find the end.
                 pipe.rx.paused = false;
                 pipe.rx.saturated = false;
-                waiting.push(id);
+                waiting.push((id, pipe.connection.clone()));
             }
         }
-        state.world.resumed.extend(&waiting);
-        state.world.busy = true;
-        self.finish(state);
-        for &id in &waiting {
-            self.look_for_end(id);
+        drop(state);
+        for (id, connection) in &waiting {
+            connection.finish();
+            self.look_for_end(*id);
         }
+        let waiting: Vec<PipeId> = waiting.into_iter().map(|(id, _)| id).collect();
         self.wait_for(deadline, |state| {
             let gone = waiting.iter().all(|id| !state.world.pipes.contains_key(id));
             gone.then_some(Ok(()))

@@ -651,7 +651,13 @@ impl Core {
         if let Some(at) = state.machine.deadline() {
             self.arm_timer(&mut state, at);
         }
-        if !state.world.wakes.is_empty() || !state.world.events.is_empty() {
+        let World {
+            wakes,
+            events,
+            gone,
+            ..
+        } = &state.world;
+        if !wakes.is_empty() || !events.is_empty() || !gone.is_empty() {
             self.tell(state);
         }
     }
@@ -659,9 +665,11 @@ impl Core {
     #[cold]
     fn tell(&self, mut state: Guard<'_>) {
         let wakes = std::mem::take(&mut state.world.wakes);
+        let gone = std::mem::take(&mut state.world.gone);
         let teller = !state.world.events.is_empty() && !state.world.telling;
         state.world.telling |= teller;
         drop(state);
+        drop(gone);
         for waker in wakes {
             waker.wake();
         }

@@ -285,6 +285,10 @@ impl Core {
             Err(error) => state.world.close(id, error),
         }
         self.finish(state);
+        if connection.fd().is_none() {
+            // What came before there was anybody to tell.
+            self.look_for_end(id);
+        }
         Ok(id)
     }
 

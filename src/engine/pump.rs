@@ -439,6 +439,7 @@ impl Core {
             let healthy = pipe.stats.rx_msgs > 0;
             endpoint.pipe_gone(healthy);
         }
+        world.gone.push(pipe.connection);
     }
 }
 

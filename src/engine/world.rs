@@ -1,6 +1,7 @@
 //! The world as a socket's machine sees it: pipes to push into, operations to wake.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use super::waiters::Waiters;
 use crate::error::Error;
 use crate::message::{Message, PipeId};
 use crate::protocols::{CtxId, Dropped, IdMap, Io};
+use crate::transports::Connection;
 
 /// Everything of a socket's state but the machine itself.
 #[derive(Default)]
@@ -30,6 +32,8 @@ pub(super) struct World {
     pub(super) condemned: Vec<(PipeId, Error)>,
     /// To be woken once the lock is given up.
     pub(super) wakes: Vec<Waker>,
+    /// Connections to drop once the lock is given up: the other end of one in process is told at once.
+    pub(super) gone: Vec<Arc<dyn Connection>>,
     /// To be told to the observers once the lock is given up, in order.
     pub(super) events: VecDeque<Event>,
     /// Whether a thread is telling events.

@@ -1,0 +1,183 @@
+//! Opens the socket, starts its endpoints, and lets the loops run over it.
+
+use std::any::Any;
+use std::io::Write;
+use std::time::Duration;
+
+use wirebird::{
+    Bus, Error, Message, Pair0, Pair1, Pattern, Pub, Pull, Push, Receives, Rep, Req, Respondent,
+    Result as SpResult, Sends, Socket, SocketOptions, Sub, Surveyor, Url,
+};
+
+use super::args::{Endpoint, Job, Protocol};
+use super::drive::{self, Receiver, Sender, System};
+use super::strerror::strerror;
+
+/// How long the last messages may take to leave.
+const DRAIN: Duration = Duration::from_millis(200);
+
+/// Does what the command line asks for.
+pub(super) fn run(job: &Job, out: &mut impl Write) -> Result<(), String> {
+    let options = options(job);
+    match job.protocol {
+        Protocol::Req => talk(Req::with_options(&options), job, out),
+        Protocol::Surveyor => talk(Surveyor::with_options(&options), job, out),
+        Protocol::Pair0 => talk(Pair0::with_options(&options), job, out),
+        Protocol::Pair1 => talk(Pair1::with_options(&options), job, out),
+        Protocol::Bus => talk(Bus::with_options(&options), job, out),
+        Protocol::Rep => answer(Rep::with_options(&options), job, out),
+        Protocol::Respondent => answer(Respondent::with_options(&options), job, out),
+        Protocol::Pub => speak(Pub::with_options(&options), job, out),
+        Protocol::Push => speak(Push::with_options(&options), job, out),
+        Protocol::Pull => with(Pull::with_options(&options), job, out, |socket, out| {
+            drive::receive(socket, job, out)
+        }),
+        Protocol::Sub => listen_to_topics(&options, job, out),
+    }
+}
+
+fn options(job: &Job) -> SocketOptions {
+    let options = SocketOptions::new()
+        .recv_timeout(job.recv_timeout)
+        .send_timeout(job.send_timeout);
+    match job.recv_max_size {
+        Some(size) => options.recv_max_size(size),
+        None => options,
+    }
+}
+
+fn talk<P: Pattern + Sends + Receives>(
+    socket: SpResult<Socket<P>>,
+    job: &Job,
+    out: &mut impl Write,
+) -> Result<(), String> {
+    with(socket, job, out, |socket, out| match job.data {
+        Some(_) => drive::exchange(socket, &System, job, out),
+        None => drive::receive(socket, job, out),
+    })
+}
+
+fn answer<P: Pattern + Sends + Receives>(
+    socket: SpResult<Socket<P>>,
+    job: &Job,
+    out: &mut impl Write,
+) -> Result<(), String> {
+    with(socket, job, out, |socket, out| match job.data {
+        Some(_) => drive::respond(socket, job, out),
+        None => drive::receive(socket, job, out),
+    })
+}
+
+fn speak<P: Pattern + Sends>(
+    socket: SpResult<Socket<P>>,
+    job: &Job,
+    out: &mut impl Write,
+) -> Result<(), String> {
+    with(socket, job, out, |socket, _| {
+        drive::send(socket, &System, job)
+    })
+}
+
+fn listen_to_topics(
+    options: &SocketOptions,
+    job: &Job,
+    out: &mut impl Write,
+) -> Result<(), String> {
+    let socket = Sub::with_options(options).map_err(cannot_open)?;
+    for topic in &job.topics {
+        socket.subscribe(topic).map_err(|error| {
+            let topic = String::from_utf8_lossy(topic);
+            format!("Unable to subscribe to topic {topic}: {}", strerror(&error))
+        })?;
+    }
+    with(Ok(socket), job, out, |socket, out| {
+        drive::receive(socket, job, out)
+    })
+}
+
+/// Connects the socket, does `work`, and lets what was sent last leave the process.
+fn with<P: Pattern, W: Write>(
+    socket: SpResult<Socket<P>>,
+    job: &Job,
+    out: &mut W,
+    work: impl FnOnce(&Socket<P>, &mut W) -> Result<(), String>,
+) -> Result<(), String> {
+    let socket = socket.map_err(cannot_open)?;
+    let _endpoints = job
+        .endpoints
+        .iter()
+        .map(|endpoint| start(&socket, endpoint, job, out))
+        .collect::<Result<Vec<_>, _>>()?;
+    work(&socket, out)?;
+    // What did not leave by now has nobody to take it, which nngcat does not count as an error either.
+    let _ = socket.flush(DRAIN);
+    let _ = socket.close();
+    Ok(())
+}
+
+/// A dialer or listener, which lives as long as this.
+type Started = Box<dyn Any>;
+
+fn start<P: Pattern>(
+    socket: &Socket<P>,
+    endpoint: &Endpoint,
+    job: &Job,
+    out: &mut impl Write,
+) -> Result<Started, String> {
+    let failed = |what: &str, url: &str, error: &Error| {
+        Err(format!("Unable to {what} {url}: {}", strerror(error)))
+    };
+    let (started, line): (Started, _) = match endpoint {
+        Endpoint::Dial(text) => {
+            let url = match Url::parse(text).and_then(|url| url.check_dial().map(|()| url)) {
+                Ok(url) => url,
+                Err(error) => return failed("create dialer for", text, &error),
+            };
+            let dialer = match job.background {
+                true => socket.dial_background(text),
+                false => socket.dial(text),
+            };
+            match dialer {
+                Ok(dialer) => (Box::new(dialer), format!("Connected to: {url}")),
+                Err(error) => return failed("dial on", text, &error),
+            }
+        }
+        Endpoint::Listen(text) => {
+            if let Err(error) = Url::parse(text).and_then(|url| url.check_listen()) {
+                return failed("create listener for", text, &error);
+            }
+            match socket.listen(text) {
+                Ok(listener) => {
+                    let line = format!("Listening at: {}", listener.url());
+                    (Box::new(listener), line)
+                }
+                Err(error) => return failed("listen on", text, &error),
+            }
+        }
+    };
+    if job.verbose {
+        let written = writeln!(out, "{line}").and_then(|()| out.flush());
+        written.map_err(|error| format!("Cannot write: {error}"))?;
+    }
+    Ok(started)
+}
+
+fn cannot_open(error: Error) -> String {
+    format!("Unable to open socket: {}", strerror(&error))
+}
+
+impl<P: Pattern + Sends> Sender for Socket<P> {
+    fn send(&self, body: &[u8]) -> Result<(), Error> {
+        // The method of the type, not this one: inherent methods come first.
+        Ok(self.send(body)?)
+    }
+}
+
+impl<P: Pattern + Receives> Receiver for Socket<P> {
+    fn recv(&self, limit: Option<Duration>) -> Result<Message, Error> {
+        match limit {
+            Some(limit) => self.recv_timeout(limit),
+            None => self.recv(),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The `wirebird` command: one module per subcommand.
+
+mod cat;
+mod perf;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Scalability-protocol sockets on the command line.
+#[derive(Debug, Parser)]
+#[command(name = "wirebird", version, after_help = EXAMPLES)]
+struct Command {
+    #[command(subcommand)]
+    run: Run,
+}
+
+const EXAMPLES: &str = "Examples:
+  wirebird cat --pull --listen tcp://127.0.0.1:5555 --quoted
+  wirebird cat --push --dial tcp://127.0.0.1:5555 --data hello
+  wirebird perf inproc_lat 64 100000
+
+A link to this program with the name nngcat takes nngcat's own command line.";
+
+#[derive(Debug, Subcommand)]
+enum Run {
+    /// Sends and receives messages; takes the options of nngcat
+    // Every word after it is nngcat's to read, --help too.
+    #[command(disable_help_flag = true)]
+    Cat {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+    /// Measures latency and throughput; either end may be nng's own tool
+    Perf(perf::Command),
+}
+
+/// Runs the command line `args`, whose first word is the name of the program.
+pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut args = args.into_iter().peekable();
+    let name = args.peek().map(Path::new).and_then(Path::file_stem);
+    if name.is_some_and(|name| name == "nngcat") {
+        return cat::main(args.skip(1));
+    }
+    let command = match Command::try_parse_from(args) {
+        Ok(command) => command,
+        Err(error) => {
+            // Nothing is left to do when the terminal is gone.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match command.run {
+        Run::Cat { args } => cat::main(args),
+        Run::Perf(command) => perf::main(&command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Command::command().debug_assert();
+    }
+
+    #[test]
+    fn cat_reads_its_own_options() {
+        let parsed = Command::try_parse_from(["wirebird", "cat", "--help", "-vq", "--", "x"]);
+        let Ok(Command {
+            run: Run::Cat { args },
+        }) = parsed
+        else {
+            panic!("{parsed:?}");
+        };
+        assert_eq!(args, ["--help", "-vq", "--", "x"]);
+    }
+
+    #[test]
+    fn bad_input_exits_with_2() {
+        assert_eq!(
+            Command::try_parse_from(["wirebird", "bogus"])
+                .unwrap_err()
+                .exit_code(),
+            2
+        );
+        assert_eq!(
+            Command::try_parse_from(["wirebird", "--version"])
+                .unwrap_err()
+                .exit_code(),
+            0
+        );
+    }
+}
