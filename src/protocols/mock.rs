@@ -27,6 +27,7 @@ pub(crate) struct MockPipe {
     waiting: std::collections::VecDeque<Message>,
     paused: bool,
     pub(crate) closed: Option<Error>,
+    removed: bool,
 }
 
 /// The pipe with this number.
@@ -127,26 +128,14 @@ impl Mock {
                     pipe.paused = flow == Flow::Pause;
                 }
             }
-            if self
-                .pipes
-                .get(&id)
-                .is_some_and(|pipe| pipe.closed.is_some())
-                && !self.gone(id)
-            {
+            let Some(pipe) = self.pipes.get_mut(&id) else {
+                continue;
+            };
+            if pipe.closed.is_some() && !std::mem::replace(&mut pipe.removed, true) {
+                pipe.waiting.clear();
                 machine.remove_pipe(id, self);
-                if let Some(pipe) = self.pipes.get_mut(&id) {
-                    pipe.room = 0;
-                    pipe.full = true;
-                    pipe.waiting.clear();
-                    pipe.paused = true;
-                }
             }
         }
-    }
-
-    fn gone(&self, id: PipeId) -> bool {
-        let pipe = &self.pipes[&id];
-        pipe.closed.is_some() && pipe.paused && pipe.full && pipe.room == 0
     }
 
     /// Takes what was sent on a pipe, gives it room for `room` more messages, and tells the machine if it was full.
@@ -197,13 +186,13 @@ impl Mock {
         ctx: CtxId,
         message: impl Into<Message>,
     ) -> Result<()> {
-        let sent = machine.send(ctx, OpId::TRY, message.into(), self);
+        let sent = machine.send(ctx, OpId::TRY, &mut message.into(), self);
         self.settle(machine);
         match sent {
             Sent::Done => Ok(()),
-            Sent::Full(_) => Err(Error::WouldBlock),
+            Sent::Full => Err(Error::WouldBlock),
             Sent::Pending => panic!("a try must not leave a pending send"),
-            Sent::Failed(error, _) => Err(error),
+            Sent::Failed(error) => Err(error),
         }
     }
 
@@ -234,7 +223,7 @@ impl Mock {
 }
 
 impl Io for Mock {
-    fn push(&mut self, pipe: PipeId, message: Message) -> bool {
+    fn push(&mut self, pipe: PipeId, message: &Message) -> bool {
         let pipe = self
             .pipes
             .get_mut(&pipe)
@@ -243,7 +232,7 @@ impl Io for Mock {
             !pipe.full && pipe.room > 0,
             "the machine pushed into a full pipe"
         );
-        pipe.sent.push(message);
+        pipe.sent.push(message.clone());
         pipe.room -= 1;
         pipe.full = pipe.room == 0;
         !pipe.full

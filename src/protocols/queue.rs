@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 use super::{Dropped, Flow, Io, OpId, PipeId, Sent};
 use crate::message::Message;
 
+/// Messages a raw socket with a receive queue holds by default.
+pub(super) const RAW_RECV_BUFFER: usize = 1;
+
 /// Counts `count` messages that were dropped for the same reason.
 pub(super) fn count_dropped(io: &mut dyn Io, why: Dropped, count: usize) {
     for _ in 0..count {
@@ -39,11 +42,11 @@ impl SendQueue {
     }
 
     /// Accepts the message if there is room.
-    pub(super) fn offer(&mut self, message: Message) -> Sent {
+    pub(super) fn offer(&mut self, message: &mut Message) -> Sent {
         if !self.has_room() {
-            return Sent::Full(message);
+            return Sent::Full;
         }
-        self.messages.push_back(message);
+        self.messages.push_back(std::mem::take(message));
         Sent::Done
     }
 
@@ -236,7 +239,7 @@ mod tests {
     #[test]
     fn a_send_queue_of_depth_zero_is_always_full() {
         let mut queue = SendQueue::new(0);
-        assert!(matches!(queue.offer(Message::new()), Sent::Full(_)));
+        assert!(matches!(queue.offer(&mut Message::new()), Sent::Full));
     }
 
     #[test]

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use super::fanout::{Fanout, Overflow};
 use super::ids::OutstandingIds;
-use super::inbox::Inbox;
+use super::options;
+use super::queue::{PausingQueue, RAW_RECV_BUFFER};
 use super::ttl::{Ttl, admit};
 use super::{
     CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
@@ -150,10 +151,10 @@ impl Protocol for Surveyor {
 
     // ---- send ----
 
-    fn send(&mut self, ctx: CtxId, _: OpId, mut message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, ctx: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         self.end_survey(ctx, &Error::Canceled, io);
         let Some(context) = self.contexts.get_mut(&ctx) else {
-            return Sent::Failed(Error::Closed, message);
+            return Sent::Failed(Error::Closed);
         };
         let end = context
             .survey_time
@@ -161,7 +162,7 @@ impl Protocol for Surveyor {
         let id = self.ids.allocate(ctx);
         context.survey = Some(Survey { id, end });
         self.next_end = self.next_end.into_iter().chain(end).min();
-        set_id(&mut message, id);
+        set_id(message, id);
         self.pipes.send(message, None, io);
         Sent::Done
     }
@@ -317,14 +318,14 @@ fn set_id(message: &mut Message, id: u32) {
 /// The raw asking socket of a survey: its user supplies the header, which ends in a survey number.
 pub(crate) struct RawSurveyor {
     pipes: Fanout,
-    inbox: Inbox,
+    received: PausingQueue,
 }
 
 impl RawSurveyor {
     pub(crate) fn new() -> Self {
         Self {
             pipes: Fanout::new(RAW_SEND_QUEUE, Overflow::DropNewest),
-            inbox: Inbox::new(),
+            received: PausingQueue::new(RAW_RECV_BUFFER),
         }
     }
 }
@@ -343,7 +344,7 @@ impl Protocol for RawSurveyor {
 
     fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
         self.pipes.remove_pipe(pipe, io);
-        self.inbox.remove_pipe(pipe, io);
+        self.received.forget(pipe, io);
     }
 
     fn writable(&mut self, pipe: PipeId, io: &mut dyn Io) {
@@ -354,14 +355,17 @@ impl Protocol for RawSurveyor {
 
     fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
         match admit(pipe, &mut message, None, io) {
-            Ok(()) => self.inbox.put(pipe, message, io),
+            Ok(()) => {
+                io.wake_recv(CtxId::SOCKET);
+                self.received.push(message)
+            }
             Err(flow) => flow,
         }
     }
 
     // ---- send, raw ----
 
-    fn send(&mut self, _: CtxId, _: OpId, message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         self.pipes.send(message, None, io);
         Sent::Done
     }
@@ -377,17 +381,11 @@ impl Protocol for RawSurveyor {
     // ---- receive, raw ----
 
     fn recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.inbox.take(io))
+        Ok(self.received.pop(io))
     }
 
     fn can_recv(&self) -> bool {
-        !self.inbox.is_empty()
-    }
-
-    // ---- cancelling, raw ----
-
-    fn cancel_recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) {
-        self.inbox.receiver_left(io);
+        !self.received.is_empty()
     }
 
     // ---- options, raw ----
@@ -396,7 +394,7 @@ impl Protocol for RawSurveyor {
         match option {
             _ if ctx != CtxId::SOCKET => Err(Error::Closed),
             ProtocolOption::RecvBuffer(limit) => {
-                self.inbox.resize(limit, io);
+                self.received.resize(options::recv_depth(limit, 0)?, io);
                 Ok(())
             }
             ProtocolOption::Ttl(hops) => Ttl::new(hops).map(drop),
