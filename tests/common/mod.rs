@@ -136,7 +136,7 @@ pub(crate) trait Node: Send + Sync {
 fn unable(message: Message) -> SendError {
     SendError {
         error: Error::NotSupported("sending"),
-        message,
+        message: Box::new(message),
     }
 }
 

@@ -211,7 +211,7 @@ impl Mode {
                     error: Error::WouldBlock,
                     message,
                 }) if self == Self::Trying && Instant::now() < deadline => {
-                    held = Some(message);
+                    held = Some(*message);
                     std::thread::yield_now();
                 }
                 Err(failed) => panic!("cannot send: {failed}"),
