@@ -667,6 +667,9 @@ impl Core {
     #[inline]
     pub(super) fn finish(&self, state: Guard<'_>) {
         let mut state = self.settle(state);
+        if !state.world.unread.is_empty() {
+            state = self.serve_others(state);
+        }
         if let Some(at) = state.machine.deadline() {
             self.arm_timer(&mut state, at);
         }

@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) dirty: Vec<PipeId>,
     /// Pipes whose buffered messages are to be delivered.
     pub(super) resumed: Vec<PipeId>,
+    /// Pipes that may have something to read which a receive left there.
+    pub(super) unread: Vec<PipeId>,
     /// Pipes to close.
     pub(super) condemned: Vec<(PipeId, Error)>,
     /// To be woken once the lock is given up.
