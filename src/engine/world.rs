@@ -20,7 +20,7 @@ pub(super) struct World {
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
     /// Who waits for pipes to come, go, or run empty.
-    pub(super) watchers: Vec<Waker>,
+    pub(super) watchers: Waiters,
     pub(super) drops: DropStats,
     /// Whether one of the lists below has an entry.
     pub(super) busy: bool,
@@ -71,7 +71,7 @@ impl World {
 
     /// Wakes whoever waits for pipes to change.
     pub(super) fn pipes_changed(&mut self) {
-        self.wakes.append(&mut self.watchers);
+        self.watchers.drain(&mut self.wakes);
     }
 
     /// Wakes every operation there is.
