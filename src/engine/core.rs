@@ -660,7 +660,7 @@ impl Core {
     }
 
     pub(crate) fn pipe_stats(&self, id: PipeId) -> Option<PipeStats> {
-        self.lock().world.pipes.get(&id).map(|pipe| pipe.stats)
+        self.lock().world.pipes.get(id).map(|pipe| pipe.stats)
     }
 
     pub(crate) fn stats(&self) -> SocketStats {

@@ -6,17 +6,17 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::events::Event;
-use super::pipe::PipeSlot;
+use super::pipes::Pipes;
 use super::waiters::Waiters;
 use crate::error::Error;
 use crate::message::{Message, PipeId};
-use crate::protocols::{CtxId, Dropped, IdMap, Io};
+use crate::protocols::{CtxId, Dropped, Io};
 use crate::transports::Connection;
 
 /// Everything of a socket's state but the machine itself.
 #[derive(Default)]
 pub(super) struct World {
-    pub(super) pipes: IdMap<PipeId, PipeSlot>,
+    pub(super) pipes: Pipes,
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
     /// Who waits for pipes to come, go, or run empty.
@@ -85,7 +85,7 @@ impl World {
 impl Io for World {
     #[inline]
     fn push(&mut self, id: PipeId, message: &Message) -> bool {
-        let Some(pipe) = self.pipes.get_mut(&id) else {
+        let Some(pipe) = self.pipes.get_mut(id) else {
             return false;
         };
         pipe.stats.tx_msgs += 1;
@@ -104,7 +104,7 @@ impl Io for World {
 
     #[inline]
     fn resume(&mut self, id: PipeId) {
-        if let Some(pipe) = self.pipes.get_mut(&id) {
+        if let Some(pipe) = self.pipes.get_mut(id) {
             pipe.rx.paused = false;
             self.resumed.push(id);
             self.busy = true;
