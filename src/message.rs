@@ -441,9 +441,16 @@ impl Message {
         };
         match window.first_chunk::<INLINE>() {
             Some(all) => message.area[HEADER_ROOM..].copy_from_slice(all),
-            None => message.area[HEADER_ROOM..HEADER_ROOM + len].copy_from_slice(&window[..len]),
+            None => message.copy_short(&window[..len]),
         }
         message
+    }
+
+    /// Apart, so that the copy of fixed size is not made one of any size.
+    #[cold]
+    #[inline(never)]
+    fn copy_short(&mut self, body: &[u8]) {
+        self.area[HEADER_ROOM..HEADER_ROOM + body.len()].copy_from_slice(body);
     }
 
     /// Moves the header in front of the body, as a message looks that comes from a wire.
