@@ -293,7 +293,7 @@ impl From<io::Error> for Error {
             Errno::TIMEDOUT => Self::TimedOut,
             Errno::MFILE | Errno::NFILE => Self::TooManyFiles,
             Errno::NOMEM | Errno::NOBUFS => Self::OutOfMemory,
-            Errno::NOTSOCK | Errno::BADF => {
+            Errno::NOTSOCK | Errno::NOTTY | Errno::BADF => {
                 Self::InvalidArgument("the descriptor is not a stream socket")
             }
             _ => Self::Os(raw),

@@ -1,6 +1,6 @@
 //! Dialers and listeners: what they share, and how a connection becomes a pipe.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Phase, State, after};
@@ -164,12 +164,16 @@ impl Shaking {
             Ok(Progress::Done(established)) => Ok(established),
             Err(error) => Err(error),
         };
-        drop(state);
-        self.end(result);
+        self.end_locked(state, result);
     }
 
     fn end(&self, result: Result<Established>) {
-        let mut state = lock(&self.state);
+        self.end_locked(lock(&self.state), result);
+    }
+
+    /// Ends the handshake in the same hold of the lock that decided its result: another thread that goes on with one
+    /// that is over would find it broken.
+    fn end_locked(&self, mut state: MutexGuard<'_, ShakingState>, result: Result<Established>) {
         let Some(outcome) = state.outcome.take() else {
             return;
         };
