@@ -229,7 +229,7 @@ impl Core {
             match flow {
                 Flow::Continue => {}
                 Flow::Pause => pipe.rx.paused = true,
-                Flow::Saturated if pull.active => {
+                Flow::Saturated if pull.active && world.receivers.is_empty() => {
                     pipe.rx.saturated = true;
                     if pull.watched.is_none() {
                         pull.watched = Some(pull.attempts);

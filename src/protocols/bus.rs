@@ -71,7 +71,7 @@ impl Protocol for Bus {
         if self.received.push(message, false, io) {
             io.wake_recv(CtxId::SOCKET);
         }
-        Flow::Continue
+        self.received.flow()
     }
 
     // ---- send ----

@@ -168,6 +168,16 @@ impl DroppingQueue {
         true
     }
 
+    /// What to answer to a delivery: whether the next one would have to drop.
+    #[inline]
+    pub(super) fn flow(&self) -> Flow {
+        if self.messages.len() < self.room() {
+            Flow::Continue
+        } else {
+            Flow::Saturated
+        }
+    }
+
     /// Takes the oldest message. If there is none the operation is remembered as waiting.
     #[inline]
     pub(super) fn recv(&mut self, op: OpId) -> Option<Message> {

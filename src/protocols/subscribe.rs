@@ -94,12 +94,18 @@ impl Protocol for Subscribe {
             io.dropped(Dropped::Unwanted);
             return Flow::Continue;
         };
+        let mut room = false;
         for next in wanted_by {
-            context.deliver(ctx, message.clone(), io);
+            room |= context.deliver(ctx, message.clone(), io) == Flow::Continue;
             (ctx, context) = next;
         }
-        context.deliver(ctx, message, io);
-        Flow::Continue
+        room |= context.deliver(ctx, message, io) == Flow::Continue;
+        // A context that nobody reads from must not hold up one that somebody does.
+        if room {
+            Flow::Continue
+        } else {
+            Flow::Saturated
+        }
     }
 
     // ---- receive ----
@@ -188,7 +194,7 @@ impl Protocol for RawSubscribe {
         if self.received.push(message, false, io) {
             io.wake_recv(CtxId::SOCKET);
         }
-        Flow::Continue
+        self.received.flow()
     }
 
     // ---- receive ----
@@ -241,10 +247,11 @@ impl Context {
         }
     }
 
-    fn deliver(&mut self, ctx: CtxId, message: Message, io: &mut dyn Io) {
+    fn deliver(&mut self, ctx: CtxId, message: Message, io: &mut dyn Io) -> Flow {
         if self.received.push(message, self.prefer_new, io) {
             io.wake_recv(ctx);
         }
+        self.received.flow()
     }
 }
 

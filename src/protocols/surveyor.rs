@@ -139,6 +139,9 @@ impl Protocol for Surveyor {
             Some((ctx, context)) => {
                 context.answers.push_back(message);
                 io.wake_recv(ctx);
+                if context.answers.len() == ANSWERS {
+                    return Flow::Saturated;
+                }
             }
             None => io.dropped(Dropped::Unwanted),
         }
