@@ -21,9 +21,12 @@ fn program(name: &str) -> PathBuf {
     let program = target
         .join("examples")
         .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{name}.rs"));
+    let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
     assert!(
-        program.is_file(),
-        "{} is not built; run all targets, as `cargo test` does, or `cargo build --examples` first",
+        changed(&program) > changed(&source),
+        "{} is not built, or not from the present source; run all targets, as `cargo test` does, \
+         or `cargo build --examples` first",
         program.display()
     );
     program
