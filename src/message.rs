@@ -1,30 +1,34 @@
 //! The message: a protocol header and a body.
 //!
-//! A body of up to [`INLINE`] bytes lives inside the message and costs no allocation; a longer one is a shared,
-//! reference-counted buffer, or an owned one while it is being edited. Editing a shared body copies it only when
-//! somebody else still holds it.
+//! A message has a small area of its own, which holds the header and, right behind it, a body of up to [`INLINE`]
+//! bytes. So words move between header and body, as protocols do on every hop, without being copied. A longer body
+//! is in a reference-counted buffer that clones share, and that is copied when it is edited while shared.
 
 use std::fmt;
 use std::num::NonZeroU32;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
 
 /// Longest body, in bytes, that needs no allocation.
-const INLINE: usize = 64;
+const INLINE: usize = AREA - HEADER_ROOM;
+/// Size of a message's own area. With it a message is two cache lines, and the parts of it that are copied together
+/// begin at multiples of 16 bytes.
+const AREA: usize = 96;
+/// Where an inline body begins: room for a pipe number and a request number, and some, in front of it.
+const HEADER_ROOM: usize = 16;
 /// Longest header, in bytes: sixteen words, one more than the largest time-to-live.
 pub(crate) const MAX_HEADER: usize = 64;
-const INLINE_HEADER: usize = 12;
 
 /// A message: what a socket sends and receives.
 ///
 /// The *body* is the user's data. The *header* belongs to the protocol and only programs that use raw sockets need
 /// to touch it: cooked sockets discard it on send. Numbers are big-endian, as nng's are.
 ///
-/// Cloning copies a short body and shares a long one, unless it was just edited; [`share`](Self::share) makes the
-/// clones of an edited message cheap too.
+/// Cloning is cheap: it copies a short body and shares a long one.
 ///
 /// ```
 /// use wirebird::Message;
@@ -37,34 +41,33 @@ const INLINE_HEADER: usize = 12;
 /// assert_eq!(Vec::from(message), b"hello world");
 /// # Ok::<(), wirebird::Error>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
+#[repr(C)]
 pub struct Message {
-    header: Header,
-    body: Body,
-    pipe: Option<PipeId>,
-}
-
-#[derive(Clone)]
-enum Header {
-    Inline { len: u8, bytes: [u8; INLINE_HEADER] },
-    Long(Box<(u8, [u8; MAX_HEADER])>),
-}
-
-#[derive(Clone)]
-enum Body {
-    Inline {
-        len: u8,
-        bytes: [u8; INLINE],
-    },
-    Shared(Bytes),
-    /// The body is `buffer[start..]`; what lies before is room for insertions at the front.
-    Owned(Box<Owned>),
-}
-
-#[derive(Clone)]
-struct Owned {
-    buffer: Vec<u8>,
+    /// The buffer of a body that is not in the area.
+    heap: Option<Arc<Buffer>>,
+    /// Where the body begins, in the buffer or the area.
     start: usize,
+    len: usize,
+    pipe: Option<PipeId>,
+    /// The header's place in the area, before that of an inline body.
+    header_start: u8,
+    header_end: u8,
+    place: Place,
+    area: [u8; AREA],
+}
+
+/// Where the body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Area,
+    Heap,
+}
+
+/// A body too long for the area.
+enum Buffer {
+    Vec(Vec<u8>),
+    Bytes(Bytes),
 }
 
 /// Number of a pipe: 31 bits, unique in the process while the pipe lives. It is also the pipe's word in a backtrace.
@@ -190,36 +193,29 @@ impl Message {
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         let mut message = Self::new();
-        if capacity > INLINE {
-            message.body = Body::Owned(Box::new(Owned {
-                buffer: Vec::with_capacity(capacity),
-                start: 0,
-            }));
-        }
+        message.reserve(capacity);
         message
     }
+
+    // ---- body ----
 
     /// The body.
     #[must_use]
     #[inline]
     pub fn body(&self) -> &[u8] {
-        match &self.body {
-            // Both lengths and starts are kept in range by every method that sets them.
-            Body::Inline { len, bytes } => &bytes[..usize::from(*len)],
-            Body::Shared(bytes) => bytes,
-            Body::Owned(owned) => &owned.buffer[owned.start..],
-        }
+        // Start and length are kept in range by every method that sets them.
+        &self.storage()[self.start..self.start + self.len]
     }
 
     /// The body, to be changed in place; copies it first if it is shared.
     pub fn body_mut(&mut self) -> &mut [u8] {
-        if !matches!(self.body, Body::Inline { .. }) {
-            self.own(0, 0);
-        }
-        match &mut self.body {
-            Body::Inline { len, bytes } => &mut bytes[..usize::from(*len)],
-            Body::Owned(owned) => &mut owned.buffer[owned.start..],
-            Body::Shared(_) => unreachable!("a shared body was made owned above"),
+        let len = self.len;
+        match self.place {
+            Place::Area => &mut self.area[self.start..self.start + len],
+            Place::Heap => {
+                let (buffer, start) = self.own(0, 0);
+                &mut buffer[start..start + len]
+            }
         }
     }
 
@@ -227,41 +223,48 @@ impl Message {
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.body().len()
+        self.len
     }
 
     /// Whether the body is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.body().is_empty()
+        self.len == 0
     }
 
     /// Adds `data` at the end of the body.
     pub fn append(&mut self, data: &[u8]) {
-        if let Body::Inline { len, bytes } = &mut self.body
-            && usize::from(*len) + data.len() <= INLINE
-        {
-            let old = usize::from(*len);
-            bytes[old..old + data.len()].copy_from_slice(data);
-            *len += data.len() as u8; // at most INLINE by the test above
-            return;
+        let end = self.start + self.len;
+        if self.place == Place::Area && end + data.len() <= AREA {
+            self.area[end..end + data.len()].copy_from_slice(data);
+        } else {
+            self.own(0, data.len()).0.extend_from_slice(data);
         }
-        self.own(0, data.len()).buffer.extend_from_slice(data);
+        self.len += data.len();
     }
 
     /// Adds `data` at the front of the body. Many small insertions are cheap: room is kept for further ones.
     pub fn insert(&mut self, data: &[u8]) {
-        if let Body::Inline { len, bytes } = &mut self.body
-            && usize::from(*len) + data.len() <= INLINE
-        {
-            bytes.copy_within(..usize::from(*len), data.len());
-            bytes[..data.len()].copy_from_slice(data);
-            *len += data.len() as u8; // at most INLINE by the test above
-            return;
+        let header_end = usize::from(self.header_end);
+        let count = data.len();
+        match self.place {
+            Place::Area if header_end + count <= self.start => {
+                self.start -= count;
+                self.area[self.start..self.start + count].copy_from_slice(data);
+            }
+            Place::Area if header_end + count + self.len <= AREA => {
+                self.area
+                    .copy_within(self.start..self.start + self.len, header_end + count);
+                self.start = header_end;
+                self.area[header_end..header_end + count].copy_from_slice(data);
+            }
+            _ => {
+                let (buffer, start) = self.own(count, 0);
+                buffer[start - count..start].copy_from_slice(data);
+                self.start -= count;
+            }
         }
-        let owned = self.own(data.len(), 0);
-        owned.start -= data.len();
-        owned.buffer[owned.start..owned.start + data.len()].copy_from_slice(data);
+        self.len += count;
     }
 
     /// Removes `count` bytes from the front of the body.
@@ -269,18 +272,10 @@ impl Message {
     /// # Errors
     ///
     /// [`Error::InvalidArgument`], with the message unchanged, when the body is shorter.
+    #[inline]
     pub fn trim(&mut self, count: usize) -> Result<()> {
-        if count > self.len() {
-            return Err(TOO_SHORT);
-        }
-        match &mut self.body {
-            Body::Inline { len, bytes } => {
-                bytes.copy_within(count..usize::from(*len), 0);
-                *len -= count as u8; // not above len by the test above
-            }
-            Body::Shared(bytes) => drop(bytes.split_to(count)),
-            Body::Owned(owned) => owned.start += count,
-        }
+        self.len = self.len.checked_sub(count).ok_or(TOO_SHORT)?;
+        self.start += count;
         Ok(())
     }
 
@@ -290,78 +285,57 @@ impl Message {
     ///
     /// [`Error::InvalidArgument`], with the message unchanged, when the body is shorter.
     pub fn chop(&mut self, count: usize) -> Result<()> {
-        let Some(rest) = self.len().checked_sub(count) else {
-            return Err(TOO_SHORT);
-        };
-        match &mut self.body {
-            Body::Inline { len, .. } => *len = rest as u8, // not above the old length
-            Body::Shared(bytes) => bytes.truncate(rest),
-            Body::Owned(owned) => owned.buffer.truncate(owned.start + rest),
-        }
+        self.len = self.len.checked_sub(count).ok_or(TOO_SHORT)?;
         Ok(())
     }
 
     /// Empties the body; the header stays.
     pub fn clear(&mut self) {
-        self.body = Body::default();
+        self.heap = None;
+        self.place = Place::Area;
+        self.len = 0;
+        self.start = HEADER_ROOM.max(usize::from(self.header_end));
     }
 
-    /// Makes the body `len` bytes long: cuts its end off, or adds zeros there.
+    /// Makes the body `len` bytes long: cuts it at the end, or adds zeros there.
     pub fn resize(&mut self, len: usize) {
-        if let Some(excess) = self.len().checked_sub(len) {
-            // It cannot fail: no more than the body has is removed.
-            let _ = self.chop(excess);
-            return;
-        }
-        match &mut self.body {
-            Body::Inline { len: old, bytes } if len <= INLINE => {
-                bytes[usize::from(*old)..len].fill(0);
-                *old = len as u8; // at most INLINE
-            }
-            _ => {
-                let owned = self.own(0, len - self.len());
-                owned.buffer.resize(owned.start + len, 0);
+        if let Some(more) = len.checked_sub(self.len) {
+            let end = self.start + self.len;
+            if self.place == Place::Area && end + more <= AREA {
+                self.area[end..end + more].fill(0);
+            } else {
+                let (buffer, start) = self.own(0, more);
+                buffer.resize(start + len, 0);
             }
         }
+        self.len = len;
     }
 
     /// Makes room for `additional` more bytes at the end of the body.
     pub fn reserve(&mut self, additional: usize) {
-        if self.len().saturating_add(additional) > self.capacity() {
+        if self.capacity() < self.len + additional || self.place == Place::Heap {
             self.own(0, additional);
         }
     }
 
-    /// How long the body can grow at its end before it is copied.
+    /// Bytes the body can have without allocating again.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        match &self.body {
-            Body::Inline { .. } => INLINE,
-            Body::Shared(bytes) => bytes.len(),
-            Body::Owned(owned) => owned.buffer.capacity() - owned.start,
+        match self.heap.as_deref() {
+            None => AREA - self.start,
+            Some(Buffer::Vec(buffer)) => buffer.capacity() - self.start,
+            Some(Buffer::Bytes(_)) => self.len,
         }
     }
 
-    /// Makes the clones of this message share its body. Received messages and those made from a `Vec` or `Bytes`
-    /// do so already; an edited one does after this call.
-    pub fn share(&mut self) {
-        if let Body::Owned(owned) = &mut self.body {
-            let buffer = std::mem::take(&mut owned.buffer);
-            let mut bytes = Bytes::from(buffer);
-            let _ = bytes.split_to(owned.start);
-            self.body = Body::Shared(bytes);
-        }
-    }
+    // ---- header ----
 
     /// The header: empty unless the message came from, or is meant for, a raw socket (or came from a pair1 or
     /// surveyor socket, which leave the hop count and the survey number there, as nng does).
     #[must_use]
     #[inline]
     pub fn header(&self) -> &[u8] {
-        match &self.header {
-            Header::Inline { len, bytes } => &bytes[..usize::from(*len)],
-            Header::Long(long) => &long.1[..usize::from(long.0)],
-        }
+        &self.area[usize::from(self.header_start)..usize::from(self.header_end)]
     }
 
     /// Adds `data` at the end of the header.
@@ -370,23 +344,13 @@ impl Message {
     ///
     /// [`Error::InvalidArgument`] when the header would pass 64 bytes.
     pub fn header_append(&mut self, data: &[u8]) -> Result<()> {
-        let old = self.header().len();
-        let total = old + data.len();
-        match &mut self.header {
-            Header::Inline { len, bytes } if total <= INLINE_HEADER => {
-                bytes[old..total].copy_from_slice(data);
-                *len = total as u8; // at most INLINE_HEADER
-            }
-            _ if total > MAX_HEADER => {
-                return Err(Error::InvalidArgument("a header is at most 64 bytes"));
-            }
-            _ => {
-                let mut long = [0; MAX_HEADER];
-                long[..old].copy_from_slice(self.header());
-                long[old..total].copy_from_slice(data);
-                self.header = Header::Long(Box::new((total as u8, long))); // at most MAX_HEADER
-            }
-        }
+        let at = self.grow_header(data.len())?;
+        let end = usize::from(self.header_end);
+        self.area
+            .copy_within(usize::from(self.header_start)..end, at);
+        let added = at + self.header().len();
+        self.area[added..added + data.len()].copy_from_slice(data);
+        self.set_header(at, added + data.len());
         Ok(())
     }
 
@@ -396,10 +360,11 @@ impl Message {
     ///
     /// [`Error::InvalidArgument`] when the header would pass 64 bytes.
     pub fn header_insert(&mut self, data: &[u8]) -> Result<()> {
-        let mut fresh = Self::new();
-        fresh.header_append(data)?;
-        fresh.header_append(self.header())?;
-        self.header = fresh.header;
+        let at = self.grow_header(data.len())?;
+        let (old, end) = (usize::from(self.header_start), usize::from(self.header_end));
+        self.area.copy_within(old..end, at + data.len());
+        self.area[at..at + data.len()].copy_from_slice(data);
+        self.set_header(at, at + data.len() + (end - old));
         Ok(())
     }
 
@@ -409,12 +374,13 @@ impl Message {
     ///
     /// [`Error::InvalidArgument`], with the message unchanged, when the header is shorter.
     pub fn header_trim(&mut self, count: usize) -> Result<()> {
-        let (len, bytes) = self.header_parts();
-        if count > usize::from(*len) {
+        if count > self.header().len() {
             return Err(TOO_SHORT);
         }
-        bytes.copy_within(count..usize::from(*len), 0);
-        *len -= count as u8; // not above len by the test above
+        self.set_header(
+            usize::from(self.header_start) + count,
+            usize::from(self.header_end),
+        );
         Ok(())
     }
 
@@ -424,19 +390,23 @@ impl Message {
     ///
     /// [`Error::InvalidArgument`], with the message unchanged, when the header is shorter.
     pub fn header_chop(&mut self, count: usize) -> Result<()> {
-        let (len, _) = self.header_parts();
-        if count > usize::from(*len) {
+        if count > self.header().len() {
             return Err(TOO_SHORT);
         }
-        *len -= count as u8; // not above len by the test above
+        self.set_header(
+            usize::from(self.header_start),
+            usize::from(self.header_end) - count,
+        );
         Ok(())
     }
 
     /// Empties the header; the body stays.
     #[inline]
     pub fn header_clear(&mut self) {
-        self.header = Header::default();
+        self.header_end = self.header_start;
     }
+
+    // ---- pipe ----
 
     /// The pipe the message came from, or the one a polyamorous pair is to send it to.
     #[must_use]
@@ -450,124 +420,167 @@ impl Message {
         self.pipe = pipe;
     }
 
+    // ---- helpers ----
+
     /// Length of header and body together: what a receive limit applies to.
     #[inline]
     pub(crate) fn wire_len(&self) -> usize {
-        self.header().len() + self.len()
+        self.header().len() + self.len
     }
 
-    /// The body as shared bytes, when sharing it costs less than copying it.
-    pub(crate) fn shared_body(&mut self) -> Option<&Bytes> {
-        self.share();
-        match &self.body {
-            Body::Shared(bytes) => Some(bytes),
-            _ => None,
+    /// A message with the first `len` bytes of `window` as its body. Copying a short one is cheapest when the window
+    /// goes on behind it.
+    #[inline]
+    pub(crate) fn from_window(window: &[u8], len: usize) -> Self {
+        if len > INLINE {
+            return Self::from(window[..len].to_vec());
         }
-    }
-
-    fn header_parts(&mut self) -> (&mut u8, &mut [u8]) {
-        match &mut self.header {
-            Header::Inline { len, bytes } => (len, bytes),
-            Header::Long(long) => (&mut long.0, &mut long.1),
-        }
-    }
-
-    /// Makes the body an owned buffer with room for `front` more bytes before it and `back` after it.
-    fn own(&mut self, front: usize, back: usize) -> &mut Owned {
-        match &mut self.body {
-            // Takes the buffer over when nobody else holds it; with room needed at the front, it is copied below anyway.
-            Body::Shared(bytes) if front == 0 => {
-                let buffer = Vec::from(std::mem::take(bytes));
-                self.body = Body::Owned(Box::new(Owned { buffer, start: 0 }));
-            }
-            Body::Owned(owned) => owned.reclaim(back),
-            _ => {}
-        }
-        let short = match &self.body {
-            Body::Owned(owned) => owned.start < front,
-            _ => true,
+        let mut message = Self {
+            len,
+            ..Self::default()
         };
-        if short {
-            let body = self.body();
-            // Doubling keeps a run of insertions linear; a body that only grows at the back gets no front room.
-            let room = if front == 0 {
-                0
-            } else {
-                front + body.len().max(32)
-            };
-            let mut buffer = Vec::with_capacity(room + body.len() + back);
-            buffer.resize(room, 0);
-            buffer.extend_from_slice(body);
-            self.body = Body::Owned(Box::new(Owned {
-                buffer,
-                start: room,
-            }));
+        match window.first_chunk::<INLINE>() {
+            Some(all) => message.area[HEADER_ROOM..].copy_from_slice(all),
+            None => message.area[HEADER_ROOM..HEADER_ROOM + len].copy_from_slice(&window[..len]),
         }
-        match &mut self.body {
-            Body::Owned(owned) => {
-                owned.buffer.reserve(back);
-                owned
+        message
+    }
+
+    /// Moves the header in front of the body, as a message looks that comes from a wire.
+    pub(crate) fn flatten(&mut self) {
+        let (start, end) = (usize::from(self.header_start), usize::from(self.header_end));
+        if start == end {
+            return;
+        }
+        self.header_clear();
+        if self.place == Place::Area && end == self.start {
+            self.start = start;
+            self.len += end - start;
+            return;
+        }
+        let mut words = [0; MAX_HEADER];
+        let words = &mut words[..end - start];
+        words.copy_from_slice(&self.area[start..end]);
+        self.insert(words);
+    }
+
+    fn on_heap(buffer: Buffer) -> Self {
+        let len = buffer.len();
+        Self {
+            heap: Some(Arc::new(buffer)),
+            place: Place::Heap,
+            start: 0,
+            len,
+            ..Self::default()
+        }
+    }
+
+    #[inline]
+    fn storage(&self) -> &[u8] {
+        match &self.heap {
+            None => &self.area,
+            Some(buffer) => buffer,
+        }
+    }
+
+    fn set_header(&mut self, start: usize, end: usize) {
+        // Both are places in the area, which has fewer than 256.
+        (self.header_start, self.header_end) = (start as u8, end as u8);
+    }
+
+    /// Makes room for a header that is `count` bytes longer; returns where it is to begin.
+    fn grow_header(&mut self, count: usize) -> Result<usize> {
+        let total = self.header().len() + count;
+        if total > MAX_HEADER {
+            return Err(Error::InvalidArgument("a header is at most 64 bytes"));
+        }
+        let (start, end) = (usize::from(self.header_start), usize::from(self.header_end));
+        let limit = match self.place {
+            Place::Area => self.start,
+            Place::Heap => AREA,
+        };
+        if end + count <= limit {
+            return Ok(start);
+        }
+        if total <= limit {
+            return Ok(limit - total);
+        }
+        // The body is in the way: it moves to the end of the area, or out of it.
+        if total + self.len <= AREA {
+            let to = AREA - self.len;
+            self.area.copy_within(self.start..self.start + self.len, to);
+            self.start = to;
+            return Ok(to - total);
+        }
+        self.own(0, 0);
+        Ok(AREA - total)
+    }
+
+    /// Makes the body a buffer that nobody else holds, ending with the body, with room for `front` more bytes before
+    /// it and `back` after it. Returns the buffer and where the body begins in it.
+    fn own(&mut self, front: usize, back: usize) -> (&mut Vec<u8>, usize) {
+        let (start, len) = (self.start, self.len);
+        let fits = match self.heap.as_mut().and_then(Arc::get_mut) {
+            Some(Buffer::Vec(buffer)) => {
+                buffer.truncate(start + len);
+                // What was trimmed at the front is used again before the buffer grows beyond twice the body.
+                front <= start && (start <= len || buffer.capacity() - buffer.len() >= back)
             }
-            _ => unreachable!("the body was made owned above"),
+            _ => false,
+        };
+        if !fits {
+            // Doubling keeps a run of insertions linear; a body that only grows at the back gets no front room.
+            let room = if front == 0 { 0 } else { front + len.max(32) };
+            let mut buffer = Vec::with_capacity(room + len + back);
+            buffer.resize(room, 0);
+            buffer.extend_from_slice(self.body());
+            self.heap = Some(Arc::new(Buffer::Vec(buffer)));
+            self.place = Place::Heap;
+            self.start = room;
+        }
+        let start = self.start;
+        match self.heap.as_mut().and_then(Arc::get_mut) {
+            Some(Buffer::Vec(buffer)) => {
+                buffer.reserve(back);
+                (buffer, start)
+            }
+            _ => unreachable!("the body was made a buffer of its own above"),
         }
     }
 }
 
-impl Owned {
-    /// Gives up what was trimmed off the front when the buffer would grow otherwise, so that a message used as a
-    /// queue of bytes stays as small as its content. Room made for insertions is never that large.
-    fn reclaim(&mut self, back: usize) {
-        let len = self.buffer.len() - self.start;
-        if self.buffer.capacity() - self.buffer.len() < back && self.start > 2 * len + INLINE {
-            self.buffer.drain(..self.start);
-            self.start = 0;
-        }
-    }
-}
-
-impl Default for Header {
+impl Default for Message {
     #[inline]
     fn default() -> Self {
-        Self::Inline {
+        Self {
+            heap: None,
+            start: HEADER_ROOM,
             len: 0,
-            bytes: [0; INLINE_HEADER],
+            pipe: None,
+            header_start: HEADER_ROOM as u8, // below 256
+            header_end: HEADER_ROOM as u8,
+            place: Place::Area,
+            area: [0; AREA],
         }
     }
 }
 
-impl Default for Body {
-    #[inline]
-    fn default() -> Self {
-        Self::Inline {
-            len: 0,
-            bytes: [0; INLINE],
-        }
-    }
-}
+impl Deref for Buffer {
+    type Target = [u8];
 
-impl Body {
     #[inline]
-    fn inline(data: &[u8]) -> Option<Self> {
-        if data.len() > INLINE {
-            return None;
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Vec(buffer) => buffer,
+            Self::Bytes(bytes) => bytes,
         }
-        let mut bytes = [0; INLINE];
-        bytes[..data.len()].copy_from_slice(data);
-        Some(Self::Inline {
-            len: data.len() as u8,
-            bytes,
-        }) // at most INLINE
     }
 }
 
 impl From<&[u8]> for Message {
     #[inline]
     fn from(data: &[u8]) -> Self {
-        let body = Body::inline(data).unwrap_or_else(|| Body::Shared(Bytes::copy_from_slice(data)));
-        Self {
-            body,
-            ..Self::default()
-        }
+        Self::from_window(data, data.len())
     }
 }
 
@@ -599,46 +612,61 @@ impl From<String> for Message {
 impl From<Vec<u8>> for Message {
     /// Takes the buffer over without copying it, unless it is short.
     fn from(data: Vec<u8>) -> Self {
-        let body = Body::inline(&data).unwrap_or_else(|| Body::Shared(data.into()));
-        Self {
-            body,
-            ..Self::default()
+        if data.len() <= INLINE {
+            return Self::from(data.as_slice());
         }
+        Self::on_heap(Buffer::Vec(data))
     }
 }
 
 impl From<Bytes> for Message {
     /// Shares the bytes without copying them, unless they are short.
     fn from(data: Bytes) -> Self {
-        let body = Body::inline(&data).unwrap_or(Body::Shared(data));
-        Self {
-            body,
-            ..Self::default()
+        if data.len() <= INLINE {
+            return Self::from(&data[..]);
         }
+        Self::on_heap(Buffer::Bytes(data))
     }
 }
 
 impl From<Message> for Vec<u8> {
     /// The body, without copying it where nobody else holds it.
     fn from(message: Message) -> Self {
-        match message.body {
-            Body::Inline { len, bytes } => bytes[..usize::from(len)].to_vec(),
-            Body::Shared(bytes) => Self::from(bytes),
-            Body::Owned(mut owned) => {
-                owned.buffer.drain(..owned.start);
-                owned.buffer
+        let (start, end) = (message.start, message.start + message.len);
+        match message.heap.map(Arc::try_unwrap) {
+            None => message.area[start..end].to_vec(),
+            Some(Ok(Buffer::Vec(mut buffer))) => {
+                buffer.truncate(end);
+                buffer.drain(..start);
+                buffer
             }
+            Some(Ok(Buffer::Bytes(bytes))) => Self::from(bytes.slice(start..end)),
+            Some(Err(shared)) => shared[start..end].to_vec(),
         }
     }
 }
 
 impl From<Message> for Bytes {
     /// The body, without copying it unless it is short.
-    fn from(mut message: Message) -> Self {
-        message.share();
-        match message.body {
-            Body::Shared(bytes) => bytes,
-            _ => Self::copy_from_slice(message.body()),
+    fn from(message: Message) -> Self {
+        /// What keeps a shared buffer alive.
+        struct Owner(Arc<Buffer>);
+
+        impl AsRef<[u8]> for Owner {
+            fn as_ref(&self) -> &[u8] {
+                &self.0
+            }
+        }
+
+        let range = message.start..message.start + message.len;
+        match message.heap.map(Arc::try_unwrap) {
+            None => Self::copy_from_slice(&message.area[range]),
+            Some(Ok(Buffer::Vec(buffer))) => Self::from(buffer).slice(range),
+            Some(Ok(Buffer::Bytes(bytes))) => bytes.slice(range),
+            Some(Err(shared)) => match &*shared {
+                Buffer::Bytes(bytes) => bytes.slice(range),
+                Buffer::Vec(_) => Self::from_owner(Owner(shared)).slice(range),
+            },
         }
     }
 }

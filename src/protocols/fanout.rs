@@ -116,10 +116,7 @@ impl Fanout {
     }
 
     /// Sends the message to every pipe but `except`. The last one gets it, the others get clones that share its body.
-    pub(super) fn send(&mut self, mut message: Message, except: Option<PipeId>, io: &mut dyn Io) {
-        if self.outlets.len() > 1 {
-            message.share();
-        }
+    pub(super) fn send(&mut self, message: Message, except: Option<PipeId>, io: &mut dyn Io) {
         let mut anybody = false;
         let mut last: Option<&mut Outlet> = None;
         for outlet in &mut self.outlets {

@@ -173,7 +173,6 @@ impl Protocol for Req {
             .header_append_u32(id)
             .expect("an empty header has room for a word");
         // Sending needs a copy, so that the request can be resent.
-        message.share();
         let request = Request {
             id,
             message,

@@ -78,10 +78,7 @@ impl Protocol for Subscribe {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, _: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
-        if !self.contexts.is_empty() {
-            message.share();
-        }
+    fn deliver(&mut self, _: PipeId, message: Message, io: &mut dyn Io) -> Flow {
         let socket = std::iter::once((CtxId::SOCKET, &mut self.socket));
         let contexts = self
             .contexts

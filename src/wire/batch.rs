@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::{Buf, Bytes};
-
 use super::{Framing, IPC_MESSAGE};
 use crate::message::Message;
 
@@ -24,7 +22,7 @@ pub(crate) struct Batch {
     buffer: Vec<u8>,
     /// How much of the buffer was written.
     written: usize,
-    bodies: VecDeque<(usize, Bytes)>,
+    bodies: VecDeque<(usize, Message)>,
     whole: VecDeque<Message>,
     /// What is left to write.
     len: usize,
@@ -68,16 +66,15 @@ impl Batch {
             }
             Framing::Whole => {
                 self.len += length + WHOLE_OVERHEAD;
-                self.whole.push_back(flatten(message));
+                message.flatten();
+                self.whole.push_back(message);
                 return;
             }
         }
         self.len += self.framing.overhead() + length;
         self.buffer.extend_from_slice(message.header());
-        if message.len() >= LARGE
-            && let Some(body) = message.shared_body()
-        {
-            self.bodies.push_back((self.buffer.len(), body.clone()));
+        if message.len() >= LARGE {
+            self.bodies.push_back((self.buffer.len(), message));
         } else {
             self.buffer.extend_from_slice(message.body());
         }
@@ -115,7 +112,8 @@ impl Batch {
             self.written += before;
             count -= before;
             let part = body.len().min(count);
-            body.advance(part);
+            // It is at least as long as the part.
+            let _ = body.trim(part);
             count -= part;
             if !body.is_empty() || self.written < *place {
                 return;
@@ -144,16 +142,4 @@ impl Batch {
 /// What a message counts for in a batch of whole messages.
 pub(crate) fn cost(message: &Message) -> usize {
     message.len() + WHOLE_OVERHEAD
-}
-
-/// Moves the header in front of the body, as a message looks that comes from a wire.
-fn flatten(mut message: Message) -> Message {
-    if !message.header().is_empty() {
-        let mut words = [0; crate::message::MAX_HEADER];
-        let len = message.header().len();
-        words[..len].copy_from_slice(message.header());
-        message.header_clear();
-        message.insert(&words[..len]);
-    }
-    message
 }

@@ -101,8 +101,8 @@ impl Decoder {
             return Ok(None);
         };
         let length = self.check(u64::from_be_bytes(*length))?;
-        if let Some(body) = data.get(..length) {
-            let message = Message::from(body);
+        if length <= data.len() {
+            let message = Message::from_window(data, length);
             self.taken += self.framing.overhead() + length;
             if self.taken == self.buffer.len() {
                 self.taken = 0;

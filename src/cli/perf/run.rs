@@ -255,7 +255,6 @@ fn send_all<P: SpPattern + Sends>(socket: &Socket<P>, load: &Load) -> Result<(),
 fn body(load: &Load) -> Message {
     let mut message = Message::new();
     message.resize(load.size.try_into().unwrap_or(usize::MAX));
-    message.share();
     message
 }
 
