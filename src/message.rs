@@ -403,7 +403,10 @@ impl Message {
     /// Empties the header; the body stays.
     #[inline]
     pub fn header_clear(&mut self) {
-        self.header_end = self.header_start;
+        // A store that changes nothing would still delay the copies of the message that follow.
+        if self.header_end != self.header_start {
+            self.header_end = self.header_start;
+        }
     }
 
     // ---- pipe ----
@@ -426,6 +429,18 @@ impl Message {
     #[inline]
     pub(crate) fn wire_len(&self) -> usize {
         self.header().len() + self.len
+    }
+
+    /// Header and body, if they lie behind each other in the area, as a window of fixed size and their length in it.
+    #[inline]
+    pub(crate) fn inline_wire(&self) -> Option<(&[u8; INLINE], usize)> {
+        let (start, end) = (usize::from(self.header_start), usize::from(self.header_end));
+        let from = if start == end { self.start } else { start };
+        let len = self.wire_len();
+        if self.place != Place::Area || (start != end && end != self.start) || len > INLINE {
+            return None;
+        }
+        Some((self.area.get(from..)?.first_chunk()?, len))
     }
 
     /// A message with the first `len` bytes of `window` as its body. Copying a short one is cheapest when the window

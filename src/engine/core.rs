@@ -13,7 +13,7 @@ use super::reactor::{Reactor, block_until};
 use super::spin::Spin;
 use super::timers::{Timed, TimerKey};
 use super::world::{DropStats, World};
-use crate::error::{Error, Result, SendError};
+use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
 use crate::options::SocketOptions;
 use crate::protocols::{CtxId, OpId, Protocol, ProtocolInfo, Sent};
@@ -351,57 +351,81 @@ impl Core {
 
     // ---- send ----
 
-    /// Sends on a context.
+    /// Sends on a context. A message that was not accepted is still there afterwards.
+    #[inline]
     pub(crate) fn send(
         &self,
         ctx: CtxId,
-        message: Message,
+        message: &mut Message,
         patience: Patience,
         own: &Timeouts,
-    ) -> Result<(), SendError> {
+    ) -> Result<()> {
         let mut state = self.lock();
         let op = match patience {
             Patience::Try => OpId::TRY,
             _ => state.next_op(),
         };
         let (state, sent) = self.send_now(state, ctx, op, message);
-        let mut held = match sent {
+        match sent {
             Sent::Done => {
                 self.finish(state);
-                return Ok(());
+                Ok(())
             }
-            Sent::Failed(error, message) => {
+            Sent::Failed(error) => {
                 self.finish(state);
-                return Err(SendError { error, message });
+                Err(error)
             }
-            Sent::Full(message) => Some(message),
-            Sent::Pending => None,
-        };
-        // A try has looked at the kernel's buffers itself before it says that they are full.
+            Sent::Full if op == OpId::TRY => self.try_again(state, ctx, message),
+            Sent::Full => {
+                let mut held = Some(std::mem::take(message));
+                let sent = self.send_slowly(state, ctx, op, &mut held, patience, own);
+                *message = held.unwrap_or_default();
+                sent
+            }
+            Sent::Pending => {
+                let mut held = None;
+                let sent = self.send_slowly(state, ctx, op, &mut held, patience, own);
+                *message = held.unwrap_or_default();
+                sent
+            }
+        }
+    }
+
+    /// A try looks at the kernel's buffers itself before it says that they are full.
+    #[cold]
+    fn try_again<'a>(&'a self, state: Guard<'a>, ctx: CtxId, message: &mut Message) -> Result<()> {
+        let state = self.relieve(state);
+        let (state, sent) = self.send_now(state, ctx, OpId::TRY, message);
+        self.finish(state);
+        match sent {
+            Sent::Done | Sent::Pending => Ok(()),
+            Sent::Full => Err(Error::WouldBlock),
+            Sent::Failed(error) => Err(error),
+        }
+    }
+
+    /// The rest of a send that has to wait. `held` is the message while the machine has not taken it.
+    #[cold]
+    fn send_slowly<'a>(
+        &'a self,
+        state: Guard<'a>,
+        ctx: CtxId,
+        op: OpId,
+        held: &mut Option<Message>,
+        patience: Patience,
+        own: &Timeouts,
+    ) -> Result<()> {
         let has_pipes = !state.world.pipes.is_empty();
         let state = self.relieve(state);
         self.finish(state);
         let deadline = match patience {
-            Patience::Try => {
-                let message = held.take().unwrap_or_default();
-                let (state, sent) = self.send_now(self.lock(), ctx, op, message);
-                self.finish(state);
-                return match sent {
-                    Sent::Done | Sent::Pending => Ok(()),
-                    Sent::Full(message) => Err(SendError {
-                        error: Error::WouldBlock,
-                        message,
-                    }),
-                    Sent::Failed(error, message) => Err(SendError { error, message }),
-                };
-            }
-            Patience::Default => own.send().and_then(after),
             Patience::For(timeout) => after(timeout),
+            Patience::Default | Patience::Try => own.send().and_then(after),
         };
         if has_pipes {
             let spun = self.spin(deadline, || {
                 let state = self.relieve(self.lock());
-                let (state, outcome) = self.send_again(state, ctx, op, &mut held);
+                let (state, outcome) = self.send_again(state, ctx, op, held);
                 self.finish(state);
                 outcome
             });
@@ -410,33 +434,30 @@ impl Core {
             }
         }
         let outcome = block_until(self.reactor, deadline, |waker| {
-            self.poll_send(ctx, op, &mut held, waker)
+            self.poll_send(ctx, op, held, waker)
         });
         outcome.unwrap_or_else(|error| {
-            let accepted = self.cancel_send(ctx, op, &mut held);
-            if accepted {
+            if self.cancel_send(ctx, op, held) {
                 Ok(())
             } else {
-                Err(SendError {
-                    error,
-                    message: held.unwrap_or_default(),
-                })
+                Err(error)
             }
         })
     }
 
-    /// One attempt of a send that goes on when `waker` is woken. `held` is the message while the socket has not
-    /// taken it.
+    /// One attempt of a send that goes on when `waker` is woken. `held` is the message while the machine has not
+    /// taken it, and again if it gives it back.
     pub(crate) fn poll_send(
         &self,
         ctx: CtxId,
         op: OpId,
         held: &mut Option<Message>,
         waker: &Waker,
-    ) -> Option<Result<(), SendError>> {
+    ) -> Option<Result<()>> {
         let (mut state, outcome) = self.send_again(self.lock(), ctx, op, held);
         match &outcome {
             None => state.world.senders.add(op, ctx, waker),
+            // Another one may find room too, and only one was woken.
             Some(Ok(())) => {
                 let World { senders, wakes, .. } = &mut state.world;
                 wakes.extend(senders.take_one(ctx));
@@ -456,23 +477,23 @@ impl Core {
             world.wakes.extend(world.senders.take_one(ctx));
         }
         let kept = machine.cancel_send(ctx, op, world);
-        let accepted = held.is_none() && kept.is_none();
         if held.is_none() {
             *held = kept;
         }
         self.finish(state);
-        accepted
+        held.is_none()
     }
 
+    #[inline]
     fn send_now<'a>(
         &'a self,
         mut state: Guard<'a>,
         ctx: CtxId,
         op: OpId,
-        message: Message,
+        message: &mut Message,
     ) -> (Guard<'a>, Sent) {
         if state.phase != Phase::Open {
-            return (state, Sent::Failed(Error::Closed, message));
+            return (state, Sent::Failed(Error::Closed));
         }
         let State { machine, world, .. } = &mut *state;
         let sent = machine.send(ctx, op, message, world);
@@ -486,34 +507,32 @@ impl Core {
         ctx: CtxId,
         op: OpId,
         held: &mut Option<Message>,
-    ) -> (Guard<'a>, Option<Result<(), SendError>>) {
-        let Some(message) = held.take() else {
-            let open = state.phase == Phase::Open;
-            let outcome = state.machine.poll_send(ctx, op);
-            let outcome = outcome
-                .map(|outcome| outcome.map_err(|(error, message)| SendError { error, message }));
-            if outcome.is_none() && !open {
-                let State { machine, world, .. } = &mut *state;
-                let message = machine.cancel_send(ctx, op, world).unwrap_or_default();
-                return (
-                    state,
-                    Some(Err(SendError {
-                        error: Error::Closed,
-                        message,
-                    })),
-                );
+    ) -> (Guard<'a>, Option<Result<()>>) {
+        if let Some(message) = held {
+            let (state, sent) = self.send_now(state, ctx, op, message);
+            if matches!(sent, Sent::Done | Sent::Pending) {
+                *held = None;
             }
+            let outcome = match sent {
+                Sent::Done => Some(Ok(())),
+                Sent::Full | Sent::Pending => None,
+                Sent::Failed(error) => Some(Err(error)),
+            };
             return (state, outcome);
-        };
-        let (state, sent) = self.send_now(state, ctx, op, message);
-        let outcome = match sent {
-            Sent::Done => Some(Ok(())),
-            Sent::Pending => None,
-            Sent::Full(message) => {
-                *held = Some(message);
-                None
+        }
+        let open = state.phase == Phase::Open;
+        let State { machine, world, .. } = &mut *state;
+        let outcome = match machine.poll_send(ctx, op) {
+            None if open => None,
+            None => {
+                *held = machine.cancel_send(ctx, op, world);
+                Some(Err(Error::Closed))
             }
-            Sent::Failed(error, message) => Some(Err(SendError { error, message })),
+            Some(Ok(())) => Some(Ok(())),
+            Some(Err((error, message))) => {
+                *held = Some(message);
+                Some(Err(error))
+            }
         };
         (state, outcome)
     }

@@ -147,7 +147,12 @@ impl Core {
             };
             pipe.rx.reading = false;
             match received {
-                Ok(Received::Some { more }) => pipe.rx.readable |= more || pipe.rx.hangup,
+                Ok(Received::Some { more }) => {
+                    pipe.rx.readable |= more || pipe.rx.hangup;
+                    if once {
+                        self.reactor.note_read();
+                    }
+                }
                 Ok(Received::Nothing) => {
                     pipe.rx.hangup = false;
                     decoder.yield_buffer(spare);

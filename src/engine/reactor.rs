@@ -56,7 +56,7 @@ pub(crate) struct Reactor {
     /// Whether `batching` has entries.
     has_batching: AtomicBool,
     lead: Mutex<Lead>,
-    /// Turns led by threads other than the background one.
+    /// Turns led by threads other than the background one, and reads they did by themselves.
     turns: AtomicU64,
     /// A thread parked while the background thread led, and would rather have led.
     wanted: AtomicBool,
@@ -234,6 +234,11 @@ impl Reactor {
         true
     }
 
+    /// Takes note that a user's thread has read for itself: it needs nobody to tell it of arrivals.
+    pub(super) fn note_read(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn try_lead(&self) -> Option<MutexGuard<'_, Lead>> {
         match self.lead.try_lock() {
             Ok(lead) => Some(lead),
@@ -312,10 +317,12 @@ impl Reactor {
         }
     }
 
+    /// Leads until other threads show that they would rather do so, or read for themselves.
     fn lead_until_wanted(&self) {
         let mut lead = lock(&self.lead);
+        let turns = self.turns.load(Ordering::Relaxed);
         self.wanted.store(false, Ordering::Relaxed);
-        while !self.wanted.load(Ordering::Relaxed) {
+        while !self.wanted.load(Ordering::Relaxed) && self.turns.load(Ordering::Relaxed) == turns {
             self.turn(&mut lead, None, None);
         }
     }

@@ -82,7 +82,7 @@ impl World {
 
 impl Io for World {
     #[inline]
-    fn push(&mut self, id: PipeId, message: Message) -> bool {
+    fn push(&mut self, id: PipeId, message: &Message) -> bool {
         let Some(pipe) = self.pipes.get_mut(&id) else {
             return false;
         };

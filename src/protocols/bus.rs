@@ -76,7 +76,7 @@ impl Protocol for Bus {
 
     // ---- send ----
 
-    fn send(&mut self, _: CtxId, _: OpId, mut message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         let mut origin = None;
         if self.raw {
             origin = message.header_trim_u32().ok().and_then(PipeId::new);

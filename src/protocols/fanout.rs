@@ -32,11 +32,11 @@ impl Outlet {
 
     /// Hands a message to the pipe, or lets it wait.
     #[inline]
-    pub(super) fn put(&mut self, message: Message, io: &mut dyn Io) {
+    pub(super) fn put(&mut self, message: &Message, io: &mut dyn Io) {
         if self.ready {
             self.ready = io.push(self.pipe, message);
         } else {
-            self.queue.push_back(message);
+            self.queue.push_back(message.clone());
         }
     }
 
@@ -46,7 +46,7 @@ impl Outlet {
         while self.ready
             && let Some(message) = self.queue.pop_front()
         {
-            self.ready = io.push(self.pipe, message);
+            self.ready = io.push(self.pipe, &message);
         }
     }
 
@@ -115,31 +115,25 @@ impl Fanout {
         }
     }
 
-    /// Sends the message to every pipe but `except`. The last one gets it, the others get clones that share its body.
-    pub(super) fn send(&mut self, message: Message, except: Option<PipeId>, io: &mut dyn Io) {
+    /// Sends the message to every pipe but `except`.
+    pub(super) fn send(&mut self, message: &Message, except: Option<PipeId>, io: &mut dyn Io) {
         let mut anybody = false;
-        let mut last: Option<&mut Outlet> = None;
         for outlet in &mut self.outlets {
             if Some(outlet.pipe) == except {
                 continue;
             }
             anybody = true;
-            if !make_room(outlet, self.depth, self.overflow, io) {
-                continue;
-            }
-            if let Some(previous) = last.replace(outlet) {
-                previous.put(message.clone(), io);
+            if make_room(outlet, self.depth, self.overflow, io) {
+                outlet.put(message, io);
             }
         }
-        match last {
-            Some(outlet) => outlet.put(message, io),
-            None if anybody => {}
-            None => io.dropped(Dropped::NoPipe),
+        if !anybody {
+            io.dropped(Dropped::NoPipe);
         }
     }
 
     /// Sends the message to one pipe, which may be gone.
-    pub(super) fn send_to(&mut self, pipe: PipeId, message: Message, io: &mut dyn Io) {
+    pub(super) fn send_to(&mut self, pipe: PipeId, message: &Message, io: &mut dyn Io) {
         let found = self.find(pipe).ok();
         let Some(outlet) = found.and_then(|at| self.outlets.get_mut(at)) else {
             return io.dropped(Dropped::NoPipe);

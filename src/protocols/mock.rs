@@ -197,13 +197,13 @@ impl Mock {
         ctx: CtxId,
         message: impl Into<Message>,
     ) -> Result<()> {
-        let sent = machine.send(ctx, OpId::TRY, message.into(), self);
+        let sent = machine.send(ctx, OpId::TRY, &mut message.into(), self);
         self.settle(machine);
         match sent {
             Sent::Done => Ok(()),
-            Sent::Full(_) => Err(Error::WouldBlock),
+            Sent::Full => Err(Error::WouldBlock),
             Sent::Pending => panic!("a try must not leave a pending send"),
-            Sent::Failed(error, _) => Err(error),
+            Sent::Failed(error) => Err(error),
         }
     }
 
@@ -234,7 +234,7 @@ impl Mock {
 }
 
 impl Io for Mock {
-    fn push(&mut self, pipe: PipeId, message: Message) -> bool {
+    fn push(&mut self, pipe: PipeId, message: &Message) -> bool {
         let pipe = self
             .pipes
             .get_mut(&pipe)
@@ -243,7 +243,7 @@ impl Io for Mock {
             !pipe.full && pipe.room > 0,
             "the machine pushed into a full pipe"
         );
-        pipe.sent.push(message);
+        pipe.sent.push(message.clone());
         pipe.room -= 1;
         pipe.full = pipe.room == 0;
         !pipe.full

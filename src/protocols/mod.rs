@@ -133,9 +133,9 @@ pub(crate) enum Dropped {
 /// What a machine may do to the world. All of it takes effect at once, except that a pipe's buffered messages are
 /// delivered only after the machine's method has returned.
 pub(crate) trait Io {
-    /// Hands `message` (header and body) to `pipe`. Returns whether the pipe can take another one now; if not,
+    /// Hands `message` (header and body) to `pipe`, which copies or shares it. Returns whether the pipe can take another one now; if not,
     /// [`Protocol::writable`] follows when it can. Must not be called while the pipe is full.
-    fn push(&mut self, pipe: PipeId, message: Message) -> bool;
+    fn push(&mut self, pipe: PipeId, message: &Message) -> bool;
 
     /// Goes on delivering messages from a pipe whose [`Protocol::deliver`] said [`Flow::Pause`].
     fn resume(&mut self, pipe: PipeId);
@@ -179,13 +179,13 @@ pub(crate) enum Flow {
 pub(crate) enum Sent {
     /// The message was accepted.
     Done,
-    /// There is no room now. The caller keeps the message, and tries again when woken by [`Io::wake_send`].
-    Full(Message),
+    /// There is no room now. The message is as it was, and the caller tries again when woken by [`Io::wake_send`].
+    Full,
     /// The machine keeps the message but has not accepted it yet: the outcome is asked for with
     /// [`Protocol::poll_send`] when [`Io::wake_send`] says so. Never the answer to [`OpId::TRY`].
     Pending,
-    /// The send failed for good.
-    Failed(Error, Message),
+    /// The send failed for good. The message is as it was.
+    Failed(Error),
 }
 
 /// A protocol option with its value. Ranges are checked before a machine sees it, except those that differ between
@@ -232,10 +232,11 @@ pub(crate) trait Protocol: Send {
 
     // ---- send ----
 
-    /// Tries to send. A blocking operation calls it again, with the same `op`, after [`Sent::Full`] and a wake-up.
-    fn send(&mut self, ctx: CtxId, op: OpId, message: Message, io: &mut dyn Io) -> Sent {
-        let _ = (ctx, op, io);
-        Sent::Failed(Error::NotSupported("this protocol does not send"), message)
+    /// Tries to send. What is accepted is taken out of `message` or copied, so that nothing of it is of use to the
+    /// caller afterwards; a cooked socket clears the header in any case. A blocking operation calls it again, with the same `op`, after [`Sent::Full`] and a wake-up.
+    fn send(&mut self, ctx: CtxId, op: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
+        let _ = (ctx, op, message, io);
+        Sent::Failed(Error::NotSupported("this protocol does not send"))
     }
 
     /// After [`Sent::Pending`]: `None` while nothing is decided, else the outcome.

@@ -110,13 +110,13 @@ impl Protocol for Pair {
 
     // ---- send ----
 
-    fn send(&mut self, _: CtxId, _: OpId, mut message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         if !self.raw {
             message.header_clear();
         } else if self.hops.is_some()
-            && let Err(error) = hops::check(&message)
+            && let Err(error) = hops::check(message)
         {
-            return Sent::Failed(error, message);
+            return Sent::Failed(error);
         }
         if self.ready() {
             self.hand_over(message, io);
@@ -169,9 +169,9 @@ impl Pair {
     }
 
     /// Gives the peer, which must be ready, a message.
-    fn hand_over(&mut self, mut message: Message, io: &mut dyn Io) {
+    fn hand_over(&mut self, message: &mut Message, io: &mut dyn Io) {
         if self.hops.is_some() {
-            hops::advance(&mut message);
+            hops::advance(message);
         }
         if let Some(peer) = &mut self.peer {
             peer.ready = io.push(peer.pipe, message);
@@ -181,9 +181,9 @@ impl Pair {
     /// The peer is ready: gives it what waits, and lets senders know if there is room again.
     fn flush(&mut self, io: &mut dyn Io) {
         while self.ready()
-            && let Some(message) = self.unsent.pop()
+            && let Some(mut message) = self.unsent.pop()
         {
-            self.hand_over(message, io);
+            self.hand_over(&mut message, io);
         }
         self.wake_sender(io);
     }

@@ -64,8 +64,8 @@ impl Protocol for PairPoly {
         self.joined.push(pipe);
         if !self.started {
             self.started = true;
-            while let Some(message) = self.early.pop() {
-                self.route(message, io);
+            while let Some(mut message) = self.early.pop() {
+                self.route(&mut message, io);
             }
             io.wake_send(CtxId::SOCKET);
         }
@@ -98,7 +98,7 @@ impl Protocol for PairPoly {
 
     // ---- send ----
 
-    fn send(&mut self, _: CtxId, _: OpId, mut message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         message.header_clear();
         if !self.started {
             return self.early.offer(message);
@@ -149,13 +149,13 @@ impl Protocol for PairPoly {
 
 impl PairPoly {
     /// Sends a message to the pipe it names or else the first one, and drops it if that cannot take it.
-    fn route(&mut self, mut message: Message, io: &mut dyn Io) {
+    fn route(&mut self, message: &mut Message, io: &mut dyn Io) {
         let pipe = message.pipe().or_else(|| self.joined.first().copied());
         match pipe.and_then(|pipe| self.pipes.get_mut(&pipe)) {
             None => io.dropped(Dropped::NoPipe),
             Some(outlet) if !outlet.has_room(PIPE_DEPTH) => io.dropped(Dropped::SendQueueFull),
             Some(outlet) => {
-                hops::advance(&mut message);
+                hops::advance(message);
                 outlet.put(message, io);
             }
         }

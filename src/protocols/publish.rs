@@ -66,7 +66,7 @@ impl Protocol for Publish {
     // ---- send ----
 
     #[inline]
-    fn send(&mut self, _: CtxId, _: OpId, mut message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         if !self.raw {
             message.header_clear();
         }

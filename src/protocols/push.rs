@@ -59,7 +59,7 @@ impl Protocol for Push {
     fn writable(&mut self, pipe: PipeId, io: &mut dyn Io) {
         let mut ready = true;
         while ready && let Some(message) = self.unsent.pop() {
-            ready = io.push(pipe, message);
+            ready = io.push(pipe, &message);
         }
         if ready {
             self.ready.push_back(pipe);
@@ -77,7 +77,7 @@ impl Protocol for Push {
     // ---- send ----
 
     #[inline]
-    fn send(&mut self, _: CtxId, _: OpId, mut message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         if !self.raw {
             message.header_clear();
         }

@@ -39,11 +39,11 @@ impl SendQueue {
     }
 
     /// Accepts the message if there is room.
-    pub(super) fn offer(&mut self, message: Message) -> Sent {
+    pub(super) fn offer(&mut self, message: &mut Message) -> Sent {
         if !self.has_room() {
-            return Sent::Full(message);
+            return Sent::Full;
         }
-        self.messages.push_back(message);
+        self.messages.push_back(std::mem::take(message));
         Sent::Done
     }
 
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn a_send_queue_of_depth_zero_is_always_full() {
         let mut queue = SendQueue::new(0);
-        assert!(matches!(queue.offer(Message::new()), Sent::Full(_)));
+        assert!(matches!(queue.offer(&mut Message::new()), Sent::Full));
     }
 
     #[test]

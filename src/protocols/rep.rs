@@ -172,9 +172,9 @@ impl<S: Side> Protocol for Replier<S> {
 
     // ---- send ----
 
-    fn send(&mut self, ctx: CtxId, op: OpId, mut message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, ctx: CtxId, op: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         let Some(context) = self.contexts.get_mut(&ctx) else {
-            return Sent::Failed(Error::Closed, message);
+            return Sent::Failed(Error::Closed);
         };
         let waited = context.sender.take_if(|(sender, _)| *sender == op);
         let retry = waited.is_some();
@@ -182,14 +182,14 @@ impl<S: Side> Protocol for Replier<S> {
         let path = waited.map(|(_, path)| path).or_else(|| context.path.take());
         let (Some(path), None) = (path, &context.sender) else {
             let why = "there is no request to reply to, or its reply still waits to be sent";
-            return Sent::Failed(Error::InvalidState(why), message);
+            return Sent::Failed(Error::InvalidState(why));
         };
         let Some(pipe) = self.pipes.get_mut(&path.pipe) else {
             io.dropped(Dropped::NoPipe);
             return Sent::Done;
         };
         if pipe.free_for(ctx) {
-            path.backtrace.attach(&mut message);
+            path.backtrace.attach(message);
             pipe.ready = io.push(path.pipe, message);
             if retry {
                 pipe.senders.pop_front();
@@ -203,7 +203,7 @@ impl<S: Side> Protocol for Replier<S> {
                 pipe.senders.push_back(ctx);
             }
         }
-        Sent::Full(message)
+        Sent::Full
     }
 
     /// A reply can be sent if there is a request, and its pipe can take the reply or is gone.
@@ -395,7 +395,7 @@ impl<S: Side> Protocol for RawReplier<S> {
 
     // ---- send, raw ----
 
-    fn send(&mut self, _: CtxId, _: OpId, mut message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         match message.header_trim_u32().ok().and_then(PipeId::new) {
             Some(pipe) => self.pipes.send_to(pipe, message, io),
             None => io.dropped(Dropped::NoPipe),

@@ -158,13 +158,13 @@ impl Protocol for Req {
 
     // ---- send ----
 
-    fn send(&mut self, ctx: CtxId, op: OpId, mut message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, ctx: CtxId, op: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         if !self.contexts.contains_key(&ctx) {
-            return Sent::Failed(Error::Closed, message);
+            return Sent::Failed(Error::Closed);
         }
         let pipe = self.ready.pop_front();
         if pipe.is_none() && op == OpId::TRY {
-            return Sent::Full(message);
+            return Sent::Full;
         }
         self.reset(ctx, Error::Canceled, io);
         let id = self.ids.allocate(ctx);
@@ -175,7 +175,7 @@ impl Protocol for Req {
         // Sending needs a copy, so that the request can be resent.
         let request = Request {
             id,
-            message,
+            message: std::mem::take(message),
             sender: pipe.is_none().then_some(op),
             pipe: None,
             queued: pipe.is_none(),
@@ -396,7 +396,7 @@ impl Req {
         };
         request.queued = false;
         request.pipe = Some(pipe);
-        if io.push(pipe, request.message.clone()) {
+        if io.push(pipe, &request.message) {
             self.ready.push_back(pipe);
         }
         if let Some(op) = request.sender.take() {
@@ -530,7 +530,7 @@ impl RawReq {
         }
     }
 
-    fn send_on(&mut self, pipe: PipeId, message: Message, io: &mut dyn Io) {
+    fn send_on(&mut self, pipe: PipeId, message: &Message, io: &mut dyn Io) {
         if io.push(pipe, message) {
             self.ready.push_back(pipe);
         }
@@ -576,7 +576,7 @@ impl Protocol for RawReq {
             && let Some(pipe) = self.ready.pop_front()
             && let Some(message) = self.queue.pop_front()
         {
-            self.send_on(pipe, message, io);
+            self.send_on(pipe, &message, io);
         }
         self.offer(io);
     }
@@ -592,13 +592,13 @@ impl Protocol for RawReq {
 
     // ---- send, raw ----
 
-    fn send(&mut self, _: CtxId, _: OpId, message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         if let Some(pipe) = self.ready.pop_front() {
             self.send_on(pipe, message, io);
         } else if self.queue.len() < self.send_buffer {
-            self.queue.push_back(message);
+            self.queue.push_back(std::mem::take(message));
         } else {
-            return Sent::Full(message);
+            return Sent::Full;
         }
         self.offer(io);
         Sent::Done

@@ -150,10 +150,10 @@ impl Protocol for Surveyor {
 
     // ---- send ----
 
-    fn send(&mut self, ctx: CtxId, _: OpId, mut message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, ctx: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         self.end_survey(ctx, &Error::Canceled, io);
         let Some(context) = self.contexts.get_mut(&ctx) else {
-            return Sent::Failed(Error::Closed, message);
+            return Sent::Failed(Error::Closed);
         };
         let end = context
             .survey_time
@@ -161,7 +161,7 @@ impl Protocol for Surveyor {
         let id = self.ids.allocate(ctx);
         context.survey = Some(Survey { id, end });
         self.next_end = self.next_end.into_iter().chain(end).min();
-        set_id(&mut message, id);
+        set_id(message, id);
         self.pipes.send(message, None, io);
         Sent::Done
     }
@@ -361,7 +361,7 @@ impl Protocol for RawSurveyor {
 
     // ---- send, raw ----
 
-    fn send(&mut self, _: CtxId, _: OpId, message: Message, io: &mut dyn Io) -> Sent {
+    fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         self.pipes.send(message, None, io);
         Sent::Done
     }

@@ -462,9 +462,11 @@ macro_rules! sending {
             self.send_with(message.into(), Patience::Try)
         }
 
-        fn send_with(&self, message: Message, patience: Patience) -> Result<(), SendError> {
+        #[inline]
+        fn send_with(&self, mut message: Message, patience: Patience) -> Result<(), SendError> {
             let (core, ctx, timeouts) = self.own();
-            core.send(ctx, message, patience, timeouts)
+            let sent = core.send(ctx, &mut message, patience, timeouts);
+            sent.map_err(|error| SendError { error, message })
         }
     };
 }

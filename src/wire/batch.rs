@@ -53,31 +53,48 @@ impl Batch {
 
     /// Encodes a message at the end.
     #[inline]
-    pub(crate) fn push(&mut self, mut message: Message) {
+    pub(crate) fn push(&mut self, message: &Message) {
         let length = message.wire_len();
-        match self.framing {
-            Framing::Length => self
-                .buffer
-                .extend_from_slice(&(length as u64).to_be_bytes()),
+        // Frames are copied whole, whatever their size, and cut off: that is one store instead of a call.
+        let mut frame = [0; 16];
+        let prefix = match self.framing {
+            Framing::Length => {
+                frame[..8].copy_from_slice(&(length as u64).to_be_bytes());
+                8
+            }
             Framing::Typed => {
-                let mut frame = [IPC_MESSAGE; 9];
-                frame[1..].copy_from_slice(&(length as u64).to_be_bytes());
-                self.buffer.extend_from_slice(&frame);
+                frame[0] = IPC_MESSAGE;
+                frame[1..9].copy_from_slice(&(length as u64).to_be_bytes());
+                9
             }
-            Framing::Whole => {
-                self.len += length + WHOLE_OVERHEAD;
-                message.flatten();
-                self.whole.push_back(message);
-                return;
-            }
+            Framing::Whole => return self.push_whole(message),
+        };
+        self.len += prefix + length;
+        let end = self.buffer.len() + prefix;
+        self.buffer.extend_from_slice(&frame);
+        self.buffer.truncate(end);
+        if let Some((window, len)) = message.inline_wire() {
+            self.buffer.extend_from_slice(window);
+            self.buffer.truncate(end + len);
+        } else {
+            self.push_long(message);
         }
-        self.len += self.framing.overhead() + length;
+    }
+
+    fn push_long(&mut self, message: &Message) {
         self.buffer.extend_from_slice(message.header());
         if message.len() >= LARGE {
-            self.bodies.push_back((self.buffer.len(), message));
+            self.bodies.push_back((self.buffer.len(), message.clone()));
         } else {
             self.buffer.extend_from_slice(message.body());
         }
+    }
+
+    fn push_whole(&mut self, message: &Message) {
+        let mut message = message.clone();
+        message.flatten();
+        self.len += cost(&message);
+        self.whole.push_back(message);
     }
 
     /// Fills `slices` with what is to be written next; returns how many it used.

@@ -32,7 +32,7 @@ fn written(batch: &mut Batch, step: usize) -> Vec<u8> {
 fn encoded(framing: Framing, messages: &[Message]) -> Vec<u8> {
     let mut batch = Batch::new(framing);
     for message in messages {
-        batch.push(message.clone());
+        batch.push(message);
     }
     let len = batch.len();
     let out = written(&mut batch, usize::MAX);
@@ -172,7 +172,7 @@ fn inproc_messages_arrive_with_their_header_in_the_body() {
     let mut message = Message::from("body");
     message.header_append_u32(7).unwrap();
     let mut batch = Batch::new(Framing::Whole);
-    batch.push(message);
+    batch.push(&message);
     assert_eq!(batch.whole()[0].body(), b"\0\0\0\x07body");
     assert!(batch.whole()[0].header().is_empty());
     assert!(!batch.is_empty());
@@ -214,7 +214,7 @@ proptest! {
         let framing = if typed { Framing::Typed } else { Framing::Length };
         let mut batch = Batch::new(framing);
         for message in &messages {
-            batch.push(message.clone());
+            batch.push(message);
         }
         let bytes = written(&mut batch, write_step.max(64));
         let got = decoded(framing, 0, &bytes, read_step.max(16)).unwrap();

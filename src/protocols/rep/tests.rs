@@ -28,14 +28,15 @@ fn start_recv(mock: &mut Mock, rep: &mut Rep, ctx: CtxId) -> OpId {
 
 /// Makes one attempt to send.
 fn send(mock: &mut Mock, rep: &mut Rep, ctx: CtxId, op: OpId, body: &str) -> Result<()> {
-    match rep.send(ctx, op, Message::from(body), mock) {
+    let mut message = Message::from(body);
+    match rep.send(ctx, op, &mut message, mock) {
         Sent::Done => Ok(()),
-        Sent::Full(message) => {
+        Sent::Full => {
             assert_eq!(flat(&message), body.as_bytes());
             Err(Error::WouldBlock)
         }
         Sent::Pending => panic!("replies are not kept"),
-        Sent::Failed(error, _) => Err(error),
+        Sent::Failed(error) => Err(error),
     }
 }
 
@@ -599,10 +600,10 @@ proptest! {
                         None => OpId::TRY,
                     };
                     let stack = waited.map(|(_, stack)| stack).or_else(|| model.path.take());
-                    let body = Message::from(stack.clone().unwrap_or_default());
-                    match rep.send(ctx, op, body, &mut mock) {
+                    let mut body = Message::from(stack.clone().unwrap_or_default());
+                    match rep.send(ctx, op, &mut body, &mut mock) {
                         Sent::Done => prop_assert!(stack.is_some()),
-                        Sent::Full(_) => {
+                        Sent::Full => {
                             prop_assert!(ctx != SOCKET || !could);
                             model.sender = stack.filter(|_| op != OpId::TRY).map(|stack| (op, stack));
                         }
@@ -643,7 +644,7 @@ proptest! {
         let mut waiting: Vec<_> = (0..).zip(contexts).filter_map(|(n, m)| Some((CtxId(n), m.sender?))).collect();
         for _ in 0..waiting.len() {
             waiting.retain(|(ctx, (op, stack))| {
-                !matches!(rep.send(*ctx, *op, Message::from(stack.clone()), &mut mock), Sent::Done)
+                !matches!(rep.send(*ctx, *op, &mut Message::from(stack.clone()), &mut mock), Sent::Done)
             });
         }
         prop_assert!(waiting.is_empty());

@@ -33,7 +33,7 @@ fn reply(id: u32, body: &str) -> Message {
 /// Starts a send that has to wait.
 fn start_send(mock: &mut Mock, req: &mut Req, ctx: CtxId, body: &str) -> OpId {
     let op = mock.op();
-    let sent = req.send(ctx, op, Message::from(body), mock);
+    let sent = req.send(ctx, op, &mut Message::from(body), mock);
     assert!(matches!(sent, Sent::Pending), "{sent:?}");
     assert!(req.poll_send(ctx, op).is_none());
     op
@@ -720,8 +720,8 @@ proptest! {
                 Step::Send(n) => {
                     let (ctx, op, model) = (CtxId(n), mock.op(), &mut contexts[n as usize]);
                     next += 1;
-                    let body = Message::from(next.to_be_bytes());
-                    let sent = req.send(ctx, op, body, &mut mock);
+                    let mut body = Message::from(next.to_be_bytes());
+                    let sent = req.send(ctx, op, &mut body, &mut mock);
                     if let Some(old) = model.sender.take() {
                         let ended = req.poll_send(ctx, old);
                         let canceled = matches!(&ended, Some(Err((Error::Canceled, m))) if m.header().is_empty());
