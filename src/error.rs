@@ -315,7 +315,7 @@ pub struct SendError {
     /// Why the message was not accepted.
     pub error: Error,
     /// The message, its header as the caller gave it or empty.
-    pub message: Message,
+    pub message: Box<Message>,
 }
 
 impl fmt::Display for SendError {

@@ -14,7 +14,7 @@ use crate::wire::{Batch, Decoder};
 /// Bytes that may wait in a pipe's outgoing batch before the pipe counts as full.
 const BATCH_LIMIT: usize = 128 * 1024;
 /// Bytes at which a batch that is held back is written by the sender itself.
-pub(super) const BATCH_WRITE: usize = 16 * 1024;
+const BATCH_WRITE: usize = 16 * 1024;
 /// Writes in a row that came close together, before output is held back to be batched.
 const STREAK: u8 = 8;
 /// Messages between two flushes by the reactor below which output is no longer held back.
@@ -152,8 +152,15 @@ impl PipeSlot {
 
 impl Tx {
     /// Whether another message may be handed to the pipe.
+    #[inline]
     pub(super) fn has_room(&self) -> bool {
         !self.dead && self.filling.len() + self.outstanding < BATCH_LIMIT
+    }
+
+    /// Whether there is something to write now that nobody writes yet, and that is not held back to be batched.
+    #[inline]
+    pub(super) fn wants_write(&self) -> bool {
+        !self.writing && !self.blocked && (!self.pace.batching || self.filling.len() >= BATCH_WRITE)
     }
 
     /// Whether everything that was handed to the pipe has gone to the kernel, or never will.

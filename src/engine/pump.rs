@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::core::{Core, Guard, Phase, State};
 use super::events;
-use super::pipe::{BATCH_WRITE, PipeSlot};
+use super::pipe::PipeSlot;
 use super::reactor::Batching;
 use super::spin::DIRECT_PIPES;
 use super::timers::Timed;
@@ -274,16 +274,21 @@ impl Core {
     // ---- writing ----
 
     /// Writes what a pipe has to send, or leaves it to be batched, unless `now`.
-    pub(super) fn write<'a>(&'a self, mut state: Guard<'a>, id: PipeId, now: bool) -> Guard<'a> {
+    pub(super) fn write<'a>(
+        &'a self,
+        mut state: Guard<'a>,
+        id: PipeId,
+        mut now: bool,
+    ) -> Guard<'a> {
         loop {
             let Some(pipe) = state.world.pipes.get_mut(&id) else {
                 return state;
             };
             let tx = &mut pipe.tx;
-            if tx.writing || tx.blocked || tx.is_idle() {
-                return state;
+            if tx.is_idle() && !tx.pace.batching {
+                tx.draining.release();
             }
-            if tx.pace.batching && !now && tx.filling.len() < BATCH_WRITE {
+            if tx.writing || tx.blocked || tx.is_idle() || !(now || tx.wants_write()) {
                 return state;
             }
             if tx.draining.is_empty() {
@@ -303,6 +308,10 @@ impl Core {
             self.wrote(&mut state, id, batch, written.map_err(Error::from));
             if broken {
                 return self.read(state, id, false).0;
+            }
+            // Whoever sends in a stream writes for itself; it must not find that somebody else is for ever at it.
+            if mem::take(&mut now) && !timed {
+                return state;
             }
             if let (Some(began), Some(ended)) = (began, ended)
                 && let Some(pipe) = state.world.pipes.get_mut(&id)

@@ -88,15 +88,16 @@ impl Io for World {
         };
         pipe.stats.tx_msgs += 1;
         pipe.stats.tx_bytes += message.wire_len() as u64;
-        pipe.tx.filling.push(message);
-        pipe.tx.pace.message();
-        if !pipe.tx.dirty {
-            pipe.tx.dirty = true;
+        let tx = &mut pipe.tx;
+        tx.filling.push(message);
+        tx.pace.message();
+        if tx.wants_write() && !tx.dirty {
+            tx.dirty = true;
             self.dirty.push(id);
             self.busy = true;
         }
-        pipe.tx.full = !pipe.tx.has_room();
-        !pipe.tx.full
+        tx.full = !tx.has_room();
+        !tx.full
     }
 
     #[inline]

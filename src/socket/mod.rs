@@ -466,7 +466,10 @@ macro_rules! sending {
         fn send_with(&self, mut message: Message, patience: Patience) -> Result<(), SendError> {
             let (core, ctx, timeouts) = self.own();
             let sent = core.send(ctx, &mut message, patience, timeouts);
-            sent.map_err(|error| SendError { error, message })
+            sent.map_err(|error| SendError {
+                error,
+                message: Box::new(message),
+            })
         }
     };
 }

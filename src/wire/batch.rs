@@ -10,8 +10,8 @@ use crate::message::Message;
 const LARGE: usize = 8 * 1024;
 /// What a message in a batch of whole messages counts for besides its bytes, so that empty ones are bounded too.
 const WHOLE_OVERHEAD: usize = 16;
-/// Capacity a batch keeps when it is empty.
-const KEEP: usize = 64 * 1024;
+/// Capacity an idle batch keeps.
+const KEEP: usize = 512;
 
 /// Encoded messages that were handed to a pipe and not yet to the kernel.
 ///
@@ -141,6 +141,12 @@ impl Batch {
         if self.len == 0 {
             self.written = 0;
             self.buffer.clear();
+        }
+    }
+
+    /// Gives back most memory of an empty batch.
+    pub(crate) fn release(&mut self) {
+        if self.len == 0 {
             self.buffer.shrink_to(KEEP);
         }
     }

@@ -7,13 +7,18 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::buffer::spare_capacity;
-use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::io::Errno;
 
 use super::Event;
 
 /// Key of the descriptor behind [`Poller::notify`].
 const NOTIFY: u64 = u64::MAX;
+/// No time at all.
+const NOW: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
 /// Most events taken in one wait.
 const BATCH: usize = 256;
 
@@ -65,10 +70,22 @@ impl Poller {
             tv_sec: time.as_secs().try_into().unwrap_or(i64::MAX),
             tv_nsec: time.subsec_nanos().into(),
         });
-        match epoll::wait(&self.epoll, spare_capacity(&mut events.0), timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
-            Err(error) => Err(error.into()),
+        let waited = match timeout {
+            // The call itself counts in milliseconds, and rounds up.
+            Some(time) if time.tv_sec == 0 && time.tv_nsec != 0 => {
+                let mut this = [PollFd::new(&self.epoll, PollFlags::IN)];
+                poll(&mut this, Some(&time)).and_then(|_| self.take(events, Some(&NOW)))
+            }
+            _ => self.take(events, timeout.as_ref()),
+        };
+        match waited {
+            Err(Errno::INTR) => Ok(()),
+            other => Ok(other?),
         }
+    }
+
+    fn take(&self, events: &mut Events, timeout: Option<&Timespec>) -> rustix::io::Result<()> {
+        epoll::wait(&self.epoll, spare_capacity(&mut events.0), timeout).map(drop)
     }
 
     /// Ends the wait that is going on, or else the next one.
