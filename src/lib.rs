@@ -41,7 +41,7 @@
 //! with [contexts](Context) holds any number of independent conversations: outstanding requests, surveys,
 //! subscriptions.
 //!
-//! A [`Message`] is a body of bytes. Up to 64 bytes cost no allocation, longer ones are shared when cloned.
+//! A [`Message`] is a body of bytes. Up to 80 bytes cost no allocation, longer ones are shared when cloned.
 //! Strings, slices, `Vec<u8>` and `Bytes` convert into it.
 //!
 //! # Blocking and deadlines
