@@ -25,6 +25,14 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
+    /// A pipe of this endpoint is about to be added. Returns whether the endpoint still wants it.
+    fn pipe_added(&self) -> bool {
+        match self {
+            Self::Dialer(dialer) => dialer.pipe_added(),
+            Self::Listener(_) => true,
+        }
+    }
+
     /// A pipe of this endpoint is gone. `healthy` says that something had been received on it.
     pub(super) fn pipe_gone(&self, healthy: bool) {
         if let Self::Dialer(dialer) = self {
@@ -120,6 +128,11 @@ impl Shaking {
             }
         }
         shaking
+    }
+
+    /// Whether it has come to its end.
+    pub(super) fn is_over(&self) -> bool {
+        lock(&self.state).outcome.is_none()
     }
 
     /// Gives the handshake up.
@@ -252,11 +265,18 @@ impl Core {
         if !state.takes_pipes() {
             return Err(Error::Closed);
         }
-        let slot = PipeSlot::new(connection.clone(), limit, info.clone(), endpoint);
+        let unwanted = |endpoint: &Endpoint| !endpoint.pipe_added();
+        if endpoint.as_ref().is_some_and(unwanted) {
+            return Err(Error::Closed);
+        }
+        let slot = PipeSlot::new(connection.clone(), limit, info.clone(), endpoint.clone());
         let State { machine, world, .. } = &mut *state;
         world.pipes.insert(id, slot);
         if let Err(error) = machine.add_pipe(id, world) {
             world.pipes.remove(&id);
+            if let Some(Endpoint::Dialer(dialer)) = endpoint {
+                dialer.pipe_rejected();
+            }
             self.reject(state, info, error.clone());
             return Err(error);
         }

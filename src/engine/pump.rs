@@ -67,6 +67,16 @@ impl Core {
         loop {
             if let Some(id) = state.world.resumed.pop() {
                 self.deliver(&mut state, id);
+                if let Some(pipe) = state.world.pipes.get(&id)
+                    && pipe.rx.readable
+                {
+                    if pipe.rx.hangup {
+                        // The end was there while nothing was read, and no event tells of it again.
+                        state = self.read(state, id, false).0;
+                    } else {
+                        state.world.unread.push(id);
+                    }
+                }
             } else if let Some((id, why)) = state.world.condemned.pop() {
                 self.remove_pipe(&mut state, id, why);
             } else if let Some(id) = state.world.dirty.pop() {
@@ -113,11 +123,24 @@ impl Core {
         (state, progress)
     }
 
+    /// Reads what a receive that found its message has left unread, for receivers that wait and that no event will
+    /// wake. Without them it can stay: who comes to wait looks first.
+    pub(super) fn serve_others<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
+        while let Some(id) = state.world.unread.pop() {
+            if !state.world.receivers.is_empty() {
+                state = self.settle(self.read(state, id, false).0);
+            }
+        }
+        state
+    }
+
     /// Delivers what a pipe has, and reads more, until there is nothing more or the machine has enough. `once`
-    /// reads at least and at most once. Returns whether anything was delivered.
+    /// reads at least once, and again only if that gave nothing and something came meanwhile. Returns whether
+    /// anything was delivered.
     fn read<'a>(&'a self, mut state: Guard<'a>, id: PipeId, once: bool) -> (Guard<'a>, bool) {
         let mut progress = false;
-        for round in 0..if once { 1 } else { READS } {
+        let mut missed = once;
+        for _ in 0..READS {
             progress |= self.deliver(&mut state, id);
             let World { pipes, spare, .. } = &mut state.world;
             let Some(pipe) = pipes.get_mut(&id) else {
@@ -126,12 +149,16 @@ impl Core {
             if pipe.rx.reading || pipe.rx.paused || pipe.rx.saturated || pipe.rx.ended {
                 break;
             }
-            if !(pipe.rx.readable || once && round == 0) {
+            if once && (progress || !missed) {
+                if pipe.rx.readable {
+                    state.world.unread.push(id);
+                }
                 break;
             }
-            if once && progress {
+            if !(pipe.rx.readable || missed) {
                 break;
             }
+            missed = false;
             pipe.rx.reading = true;
             pipe.rx.readable = false;
             let framing = pipe.connection.framing();
@@ -154,7 +181,9 @@ impl Core {
                     }
                 }
                 Ok(Received::Nothing) => {
-                    pipe.rx.hangup = false;
+                    // An event that came since is not about what this read has seen.
+                    missed = pipe.rx.readable;
+                    pipe.rx.hangup &= missed;
                     decoder.yield_buffer(spare);
                 }
                 Ok(Received::End) => pipe.rx.ended = true,

@@ -20,7 +20,7 @@ pub(super) struct World {
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
     /// Who waits for pipes to come, go, or run empty.
-    pub(super) watchers: Vec<Waker>,
+    pub(super) watchers: Waiters,
     pub(super) drops: DropStats,
     /// Whether one of the lists below has an entry.
     pub(super) busy: bool,
@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) dirty: Vec<PipeId>,
     /// Pipes whose buffered messages are to be delivered.
     pub(super) resumed: Vec<PipeId>,
+    /// Pipes that may have something to read which a receive left there.
+    pub(super) unread: Vec<PipeId>,
     /// Pipes to close.
     pub(super) condemned: Vec<(PipeId, Error)>,
     /// To be woken once the lock is given up.
@@ -69,7 +71,7 @@ impl World {
 
     /// Wakes whoever waits for pipes to change.
     pub(super) fn pipes_changed(&mut self) {
-        self.wakes.append(&mut self.watchers);
+        self.watchers.drain(&mut self.wakes);
     }
 
     /// Wakes every operation there is.
