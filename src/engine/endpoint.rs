@@ -277,7 +277,7 @@ impl Core {
         let State { machine, world, .. } = &mut *state;
         world.pipes.insert(id, slot);
         if let Err(error) = machine.add_pipe(id, world) {
-            world.pipes.remove(&id);
+            world.pipes.remove(id);
             if let Some(Endpoint::Dialer(dialer)) = endpoint {
                 dialer.pipe_rejected();
             }
@@ -302,7 +302,7 @@ impl Core {
         state.world.pipes_changed();
         match watched {
             Ok(key) => {
-                if let Some(pipe) = state.world.pipes.get_mut(&id) {
+                if let Some(pipe) = state.world.pipes.get_mut(id) {
                     pipe.key = key;
                 }
             }
@@ -370,7 +370,7 @@ impl Core {
     /// Closes one pipe.
     pub(crate) fn close_pipe(&self, id: PipeId) -> Result<()> {
         let mut state = self.lock();
-        let known = state.world.pipes.contains_key(&id);
+        let known = state.world.pipes.contains(id);
         state.world.close(id, Error::Closed);
         self.finish(state);
         if known { Ok(()) } else { Err(Error::NotFound) }
@@ -385,7 +385,7 @@ impl Core {
             .pipes
             .iter()
             .filter(|(_, pipe)| pipe.endpoint.as_ref().is_some_and(|one| one.is(endpoint)))
-            .map(|(&id, _)| id)
+            .map(|(id, _)| id)
             .collect();
         for id in ids {
             state.world.close(id, Error::Closed);

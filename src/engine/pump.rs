@@ -32,7 +32,7 @@ impl Core {
     /// should say so again.
     pub(super) fn pipe_ready(self: &Arc<Self>, id: PipeId, event: poller::Event) -> bool {
         let mut state = self.lock();
-        if let Some(pipe) = state.world.pipes.get_mut(&id) {
+        if let Some(pipe) = state.world.pipes.get_mut(id) {
             pipe.rx.readable |= event.readable;
             pipe.rx.hangup |= event.hangup;
             if event.writable && mem::take(&mut pipe.tx.blocked) {
@@ -44,7 +44,7 @@ impl Core {
             }
         }
         let (state, _) = self.read(state, id, false);
-        let again = state.world.pipes.get(&id).is_some_and(|pipe| {
+        let again = state.world.pipes.get(id).is_some_and(|pipe| {
             pipe.rx.readable && !pipe.rx.paused && !pipe.rx.saturated && !pipe.rx.reading
         });
         self.changes
@@ -67,7 +67,7 @@ impl Core {
         loop {
             if let Some(id) = state.world.resumed.pop() {
                 self.deliver(&mut state, id);
-                if let Some(pipe) = state.world.pipes.get(&id)
+                if let Some(pipe) = state.world.pipes.get(id)
                     && pipe.rx.readable
                 {
                     if pipe.rx.hangup {
@@ -80,7 +80,7 @@ impl Core {
             } else if let Some((id, why)) = state.world.condemned.pop() {
                 self.remove_pipe(&mut state, id, why);
             } else if let Some(id) = state.world.dirty.pop() {
-                if let Some(pipe) = state.world.pipes.get_mut(&id) {
+                if let Some(pipe) = state.world.pipes.get_mut(id) {
                     pipe.tx.dirty = false;
                 }
                 state = self.write(state, id, false);
@@ -108,7 +108,7 @@ impl Core {
                 let rx = &pipe.rx;
                 !rx.paused && !rx.saturated && !rx.reading && !rx.ended && (direct || rx.readable)
             });
-            for (slot, (&id, _)) in ids.iter_mut().zip(wanted) {
+            for (slot, (id, _)) in ids.iter_mut().zip(wanted) {
                 *slot = Some(id);
             }
             for id in ids.into_iter().flatten() {
@@ -143,7 +143,7 @@ impl Core {
         for _ in 0..READS {
             progress |= self.deliver(&mut state, id);
             let World { pipes, spare, .. } = &mut state.world;
-            let Some(pipe) = pipes.get_mut(&id) else {
+            let Some(pipe) = pipes.get_mut(id) else {
                 break;
             };
             if pipe.rx.reading || pipe.rx.paused || pipe.rx.saturated || pipe.rx.ended {
@@ -169,7 +169,7 @@ impl Core {
             let received = connection.recv(&mut decoder);
             state = self.lock();
             let World { pipes, spare, .. } = &mut state.world;
-            let Some(pipe) = pipes.get_mut(&id) else {
+            let Some(pipe) = pipes.get_mut(id) else {
                 break;
             };
             pipe.rx.reading = false;
@@ -205,7 +205,7 @@ impl Core {
     /// Reads a pipe until there is nothing more, whatever events have said.
     pub(super) fn look_for_end(&self, id: PipeId) {
         let mut state = self.lock();
-        if let Some(pipe) = state.world.pipes.get_mut(&id) {
+        if let Some(pipe) = state.world.pipes.get_mut(id) {
             pipe.rx.readable = true;
             pipe.rx.hangup = true;
         }
@@ -224,7 +224,7 @@ impl Core {
             ..
         } = state;
         loop {
-            let Some(pipe) = world.pipes.get_mut(&id) else {
+            let Some(pipe) = world.pipes.get_mut(id) else {
                 return progress;
             };
             if pipe.rx.paused || pipe.rx.saturated || pipe.rx.reading {
@@ -257,7 +257,7 @@ impl Core {
             message.set_pipe(Some(id));
             progress = true;
             let flow = machine.deliver(id, message, world);
-            let Some(pipe) = world.pipes.get_mut(&id) else {
+            let Some(pipe) = world.pipes.get_mut(id) else {
                 return progress;
             };
             match flow {
@@ -285,7 +285,7 @@ impl Core {
             .world
             .pipes
             .iter_mut()
-            .filter_map(|(&id, pipe)| mem::take(&mut pipe.rx.saturated).then_some(id))
+            .filter_map(|(id, pipe)| mem::take(&mut pipe.rx.saturated).then_some(id))
             .collect();
         for id in saturated {
             progress |= self.deliver(state, id);
@@ -310,7 +310,7 @@ impl Core {
         mut now: bool,
     ) -> Guard<'a> {
         loop {
-            let Some(pipe) = state.world.pipes.get_mut(&id) else {
+            let Some(pipe) = state.world.pipes.get_mut(id) else {
                 return state;
             };
             let tx = &mut pipe.tx;
@@ -343,7 +343,7 @@ impl Core {
                 return state;
             }
             if let (Some(began), Some(ended)) = (began, ended)
-                && let Some(pipe) = state.world.pipes.get_mut(&id)
+                && let Some(pipe) = state.world.pipes.get_mut(id)
                 && pipe.tx.pace.wrote(began, ended)
                 && !mem::replace(&mut state.batching, true)
                 && let Some(me) = self.me.upgrade()
@@ -356,7 +356,7 @@ impl Core {
     /// Takes note of what a write did.
     fn wrote(&self, state: &mut State, id: PipeId, batch: Batch, written: Result<()>) {
         let State { machine, world, .. } = state;
-        let Some(pipe) = world.pipes.get_mut(&id) else {
+        let Some(pipe) = world.pipes.get_mut(id) else {
             return;
         };
         let tx = &mut pipe.tx;
@@ -402,11 +402,11 @@ impl Core {
             .pipes
             .iter()
             .filter(|(_, pipe)| !pipe.tx.is_idle());
-        for (slot, (&id, _)) in ids.iter_mut().zip(stuck) {
+        for (slot, (id, _)) in ids.iter_mut().zip(stuck) {
             *slot = Some(id);
         }
         for id in ids.into_iter().flatten() {
-            if let Some(pipe) = state.world.pipes.get_mut(&id)
+            if let Some(pipe) = state.world.pipes.get_mut(id)
                 && !pipe.tx.writing
                 && pipe.connection.fd().is_some()
             {
@@ -437,7 +437,7 @@ impl Core {
             .pipes
             .iter_mut()
             .filter(|(_, pipe)| pipe.tx.pace.batching)
-            .map(|(&id, pipe)| {
+            .map(|(id, pipe)| {
                 each(pipe);
                 id
             })
@@ -459,7 +459,7 @@ impl Core {
             phase,
             ..
         } = state;
-        let Some(pipe) = world.pipes.remove(&id) else {
+        let Some(pipe) = world.pipes.remove(id) else {
             return;
         };
         if let (Some(fd), Some(key)) = (pipe.connection.fd(), pipe.key) {
@@ -498,8 +498,8 @@ impl Batching for Core {
     fn flush_batches(&self) -> bool {
         let state = self.flush_held(self.lock(), |pipe| pipe.tx.pace.flushed());
         let mut state = self.settle(state);
-        state.batching = state.world.pipes.values().any(|pipe| pipe.tx.pace.batching);
-        let more = state.batching;
+        let more = state.world.pipes.values().any(|pipe| pipe.tx.pace.batching);
+        state.batching = more;
         self.finish(state);
         more
     }
@@ -520,7 +520,7 @@ impl Timed for PullTimer {
             state.pull.watched = Some(watched);
             core.relax(&mut state);
             state.pull.watched = None;
-            let ids: Vec<PipeId> = state.world.pipes.keys().copied().collect();
+            let ids: Vec<PipeId> = state.world.pipes.ids().collect();
             for id in ids {
                 state = core.read(state, id, false).0;
             }

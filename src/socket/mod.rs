@@ -509,9 +509,12 @@ macro_rules! receiving {
             self.recv_with(Patience::Try)
         }
 
+        #[inline]
         fn recv_with(&self, patience: Patience) -> Result<Message> {
             let (core, ctx, timeouts) = self.own();
-            core.recv(ctx, patience, timeouts)
+            let mut message = Message::new();
+            core.recv(ctx, &mut message, patience, timeouts)?;
+            Ok(message)
         }
     };
 }
