@@ -88,6 +88,6 @@ impl Core {
         if let Some(timer) = timer {
             self.reactor.cancel_timer(timer);
         }
-        self.observers.close();
+        self.release_observers();
     }
 }

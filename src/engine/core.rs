@@ -189,6 +189,7 @@ impl Core {
                     // It was in force before, so the machine takes it again.
                     let _ = machine.set_option(CtxId::SOCKET, option, world);
                 }
+                drop(present);
                 self.finish(state);
                 return Err(error);
             }
@@ -203,6 +204,7 @@ impl Core {
         self.timeouts
             .set(options.send_timeout, options.recv_timeout);
         self.spin.set_budget(options.spin);
+        drop(present);
         self.finish(state);
         Ok(())
     }
@@ -738,10 +740,22 @@ impl Core {
             let mut state = self.lock();
             let Some(event) = state.world.events.pop_front() else {
                 state.world.telling = false;
-                return;
+                drop(state);
+                return self.release_observers();
             };
             drop(state);
             self.observers.tell(event);
+        }
+    }
+
+    /// Lets go of the observers of a closed socket, which may hold the socket itself.
+    pub(super) fn release_observers(&self) {
+        let state = self.lock();
+        let over = state.phase == Phase::Closed && !state.world.telling;
+        let over = over && state.world.events.is_empty();
+        drop(state);
+        if over {
+            self.observers.clear();
         }
     }
 

@@ -118,7 +118,6 @@ impl Dialing {
 
     fn begin(self: &Arc<Self>, awaited: bool) -> Result<()> {
         let core = self.core.upgrade().ok_or(Error::Closed)?;
-        core.register_endpoint(Endpoint::Dialer(self.clone()))?;
         let mut state = lock(&self.state);
         match state.phase {
             DialPhase::Idle => {}
@@ -129,6 +128,15 @@ impl Dialing {
         state.awaited = awaited;
         state.first = None;
         drop(state);
+        let this = Endpoint::Dialer(self.clone());
+        if let Err(error) = core.register_endpoint(this.clone()) {
+            self.reset(DialPhase::Idle);
+            return Err(error);
+        }
+        if lock(&self.state).phase == DialPhase::Closed {
+            core.drop_endpoint(&this);
+            return Err(Error::Closed);
+        }
         self.attempt();
         Ok(())
     }

@@ -29,7 +29,7 @@ impl Endpoint {
     fn pipe_added(&self) -> bool {
         match self {
             Self::Dialer(dialer) => dialer.pipe_added(),
-            Self::Listener(_) => true,
+            Self::Listener(listener) => listener.pipe_added(),
         }
     }
 

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::message::PipeId;
 use crate::protocols::Flow;
 use crate::sys::poller;
-use crate::transports::Received;
+use crate::transports::{Connection, Received};
 use crate::wire::{Batch, Decoder};
 
 /// Reads of one pipe in a row before others get their turn.
@@ -168,6 +168,7 @@ impl Core {
             drop(state);
             let received = connection.recv(&mut decoder);
             state = self.lock();
+            state.world.put_back(id, connection);
             let World { pipes, spare, .. } = &mut state.world;
             let Some(pipe) = pipes.get_mut(id) else {
                 break;
@@ -333,6 +334,7 @@ impl Core {
             let written = connection.send(&mut batch);
             let ended = timed.then(Instant::now);
             state = self.lock();
+            state.world.put_back(id, connection);
             let broken = written.is_err();
             self.wrote(&mut state, id, batch, written.map_err(Error::from));
             if broken {
@@ -487,6 +489,14 @@ impl Core {
 }
 
 impl World {
+    /// Gives up a connection that was used without the lock. If its pipe has gone meanwhile, this may be the last
+    /// one to hold it, and it must not be dropped under the lock.
+    fn put_back(&mut self, id: PipeId, connection: Arc<dyn Connection>) {
+        if !self.pipes.contains(id) {
+            self.gone.push(connection);
+        }
+    }
+
     /// Has a pipe removed before the lock is given up.
     pub(super) fn close(&mut self, id: PipeId, why: Error) {
         self.condemned.push((id, why));
