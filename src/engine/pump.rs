@@ -340,10 +340,6 @@ impl Core {
             if broken {
                 return self.read(state, id, false).0;
             }
-            // Whoever sends in a stream writes for itself; it must not find that somebody else is for ever at it.
-            if mem::take(&mut now) && !timed {
-                return state;
-            }
             if let (Some(began), Some(ended)) = (began, ended)
                 && let Some(pipe) = state.world.pipes.get_mut(id)
                 && pipe.tx.pace.wrote(began, ended)
@@ -351,6 +347,14 @@ impl Core {
                 && let Some(me) = self.me.upgrade()
             {
                 self.reactor.flush_later(me);
+            }
+            // Whoever sends in a stream writes for itself, and must not find that another is for ever at it. What is
+            // left is written by the next message, or by the reactor.
+            let mine = state.world.pipes.get(id);
+            if mem::take(&mut now)
+                && mine.is_some_and(|pipe| pipe.tx.pace.batching && !pipe.tx.full)
+            {
+                return state;
             }
         }
     }
