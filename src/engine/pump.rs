@@ -341,7 +341,9 @@ impl Core {
                 return self.read(state, id, false).0;
             }
             // Whoever sends in a stream writes for itself; it must not find that somebody else is for ever at it.
-            if mem::take(&mut now) && !timed {
+            // Unless it is over with the stream: then what it left while this thread wrote is left to this one.
+            let pipe = state.world.pipes.get_mut(id);
+            if mem::take(&mut now) && pipe.is_some_and(|pipe| pipe.tx.pace.batching) {
                 return state;
             }
             if let (Some(began), Some(ended)) = (began, ended)
