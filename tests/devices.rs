@@ -24,6 +24,7 @@ fn raw(kind: RawKind) -> RawSocket {
 /// A device that runs.
 struct Device {
     front: RawSocket,
+    back: RawSocket,
     running: JoinHandle<Result<()>>,
     front_url: String,
     back_url: String,
@@ -36,11 +37,12 @@ impl Device {
         let front_url = front.listen(&place()).unwrap().url();
         let back_url = back.listen(&place()).unwrap().url();
         let running = thread::spawn({
-            let front = front.clone();
+            let (front, back) = (front.clone(), back.clone());
             move || forward(&front, &back)
         });
         Self {
             front,
+            back,
             running,
             front_url,
             back_url,
@@ -130,6 +132,7 @@ fn surveys_pass_and_answers_find_their_way_back() {
     for respondent in &respondents {
         respondent.dial(&device.back_url).unwrap();
     }
+    device.back.wait_for_peers(2, SOON).unwrap();
     surveyor.send("everybody").unwrap();
     for respondent in &respondents {
         let survey = respondent.recv().unwrap();
@@ -149,6 +152,7 @@ fn publications_pass_one_way() {
     let sub = Sub::with_options(&patient()).unwrap();
     sub.subscribe("wanted").unwrap();
     sub.dial(&device.back_url).unwrap();
+    device.back.wait_for_peers(1, SOON).unwrap();
     publisher.send("unwanted").unwrap();
     publisher.send("wanted").unwrap();
     assert_eq!(sub.recv().unwrap().body(), b"wanted");
@@ -278,6 +282,9 @@ fn a_survey_passes_a_chain_and_answers_come_back() {
     surveyor.dial(&begin).unwrap();
     let respondent = Respondent::with_options(&patient()).unwrap();
     respondent.dial(&end).unwrap();
+    for device in &devices {
+        device.back.wait_for_peers(1, SOON).unwrap();
+    }
     surveyor.send("far").unwrap();
     let survey = respondent.recv().unwrap();
     respondent.send(survey).unwrap();
