@@ -106,7 +106,11 @@ impl Core {
             let mut ids = [None; DIRECT_PIPES];
             let wanted = state.world.pipes.iter().filter(|(_, pipe)| {
                 let rx = &pipe.rx;
-                !rx.paused && !rx.saturated && !rx.reading && !rx.ended && (direct || rx.readable)
+                !rx.paused
+                    && !rx.saturated
+                    && !rx.reading
+                    && rx.ended.is_none()
+                    && (direct || rx.readable)
             });
             for (slot, (id, _)) in ids.iter_mut().zip(wanted) {
                 *slot = Some(id);
@@ -146,7 +150,7 @@ impl Core {
             let Some(pipe) = pipes.get_mut(id) else {
                 break;
             };
-            if pipe.rx.reading || pipe.rx.paused || pipe.rx.saturated || pipe.rx.ended {
+            if pipe.rx.reading || pipe.rx.paused || pipe.rx.saturated || pipe.rx.ended.is_some() {
                 break;
             }
             if once && (progress || !missed) {
@@ -187,15 +191,8 @@ impl Core {
                     pipe.rx.hangup &= missed;
                     decoder.yield_buffer(spare);
                 }
-                Ok(Received::End) => pipe.rx.ended = true,
-                Err(error) => {
-                    let error = Error::from(error);
-                    pipe.rx.ended = true;
-                    if !decoder.is_amid_message() && !matches!(error, Error::ConnectionReset) {
-                        state.world.close(id, error);
-                        break;
-                    }
-                }
+                Ok(Received::End) => pipe.rx.ended = Some(Error::ConnectionShut),
+                Err(error) => pipe.rx.ended = Some(error.into()),
             }
             pipe.rx.decoder = decoder;
             progress |= self.deliver(&mut state, id);
@@ -234,12 +231,12 @@ impl Core {
             let mut message = match pipe.rx.decoder.next() {
                 Ok(Some(message)) => message,
                 Ok(None) => {
-                    if pipe.rx.ended {
+                    if let Some(why) = &pipe.rx.ended {
                         let amid = pipe.rx.decoder.is_amid_message();
                         let why = if amid {
                             Error::ConnectionReset
                         } else {
-                            Error::ConnectionShut
+                            why.clone()
                         };
                         world.close(id, why);
                     }
