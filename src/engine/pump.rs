@@ -73,7 +73,7 @@ impl Core {
                     if pipe.rx.hangup {
                         // The end was there while nothing was read, and no event tells of it again.
                         state = self.read(state, id, false).0;
-                    } else {
+                    } else if !state.world.receivers.is_empty() {
                         state.world.unread.push(id);
                     }
                 }
@@ -254,19 +254,23 @@ impl Core {
             }
             message.set_pipe(Some(id));
             progress = true;
-            let flow = machine.deliver(id, message, world);
-            let Some(pipe) = world.pipes.get_mut(id) else {
-                return progress;
-            };
-            match flow {
+            match machine.deliver(id, message, world) {
                 Flow::Continue => {}
-                Flow::Pause => pipe.rx.paused = true,
+                Flow::Pause => {
+                    if let Some(pipe) = world.pipes.get_mut(id) {
+                        pipe.rx.paused = true;
+                    }
+                    return true;
+                }
                 Flow::Saturated if pull.active && world.receivers.is_empty() => {
-                    pipe.rx.saturated = true;
+                    if let Some(pipe) = world.pipes.get_mut(id) {
+                        pipe.rx.saturated = true;
+                    }
                     if pull.watched.is_none() {
                         pull.watched = Some(pull.attempts);
                         self.watch_pull();
                     }
+                    return true;
                 }
                 Flow::Saturated => {}
             }
