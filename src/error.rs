@@ -37,7 +37,7 @@ pub enum Error {
     ConnectionRefused,
     /// The connection broke, or a request with no resend time lost the peer that had it.
     ConnectionReset,
-    /// The peer closed the connection before the handshake was over.
+    /// The peer closed the connection, in the handshake or later.
     ConnectionShut,
     /// Something else already listens at the address.
     AddressInUse,
@@ -234,9 +234,7 @@ impl fmt::Display for Error {
             Self::InvalidUrl(bad) => write!(f, "unusable URL {:?}: {}", bad.url, bad.reason),
             Self::ConnectionRefused => f.write_str("connection refused"),
             Self::ConnectionReset => f.write_str("connection reset"),
-            Self::ConnectionShut => {
-                f.write_str("connection shut down by the peer before the handshake was over")
-            }
+            Self::ConnectionShut => f.write_str("connection shut down by the peer"),
             Self::AddressInUse => f.write_str("address in use"),
             Self::AddressInvalid(why) => write!(f, "address invalid: {why}"),
             Self::PermissionDenied => f.write_str("permission denied"),
@@ -293,7 +291,7 @@ impl From<io::Error> for Error {
             Errno::TIMEDOUT => Self::TimedOut,
             Errno::MFILE | Errno::NFILE => Self::TooManyFiles,
             Errno::NOMEM | Errno::NOBUFS => Self::OutOfMemory,
-            Errno::NOTSOCK | Errno::BADF => {
+            Errno::NOTSOCK | Errno::NOTTY | Errno::BADF => {
                 Self::InvalidArgument("the descriptor is not a stream socket")
             }
             _ => Self::Os(raw),
@@ -315,7 +313,7 @@ pub struct SendError {
     /// Why the message was not accepted.
     pub error: Error,
     /// The message, its header as the caller gave it or empty.
-    pub message: Message,
+    pub message: Box<Message>,
 }
 
 impl fmt::Display for SendError {

@@ -1,4 +1,122 @@
-//! Scalability-protocol sockets that speak nng's wire formats.
+//! Scalability-protocol sockets: pair, request/reply, publish/subscribe, pipeline, survey and bus, over in-process,
+//! ipc and tcp connections, in the wire formats of nng, nanomsg and mangos.
+//!
+//! ```
+//! use std::thread;
+//! use wirebird::{Error, Rep, Req};
+//!
+//! let rep = Rep::new()?;
+//! let listener = rep.listen("tcp://127.0.0.1:0")?;
+//! let server = thread::spawn(move || -> Result<(), Error> {
+//!     let mut request = rep.recv()?;
+//!     request.append(b", world");
+//!     Ok(rep.send(request)?)
+//! });
+//!
+//! let req = Req::new()?;
+//! req.dial(&listener.url())?;
+//! req.send("hello")?;
+//! assert_eq!(req.recv()?.body(), b"hello, world");
+//! server.join().unwrap()?;
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # Sockets and patterns
+//!
+//! Each side of each protocol is a type of its own, and what a protocol cannot do does not compile.
+//!
+//! | Socket | Peer | A message goes to | Without a peer, or a slow one |
+//! |---|---|---|---|
+//! | [`Pair0`], [`Pair1`] | the same | the one peer | send waits |
+//! | [`PairPoly`] | [`Pair1`], [`PairPoly`] | the peer it names | dropped |
+//! | [`Req`] | [`Rep`] | one peer, in turn; again if there is no reply | send waits |
+//! | [`Rep`] | [`Req`] | the peer that asked | send waits; dropped if the peer is gone |
+//! | [`Pub`] | [`Sub`] | every peer | that peer loses its oldest |
+//! | [`Push`] | [`Pull`] | one peer, in turn | send waits |
+//! | [`Surveyor`] | [`Respondent`] | every peer | that peer misses it |
+//! | [`Respondent`] | [`Surveyor`] | the peer that asked | send waits; dropped if the peer is gone |
+//! | [`Bus`] | [`Bus`] | every peer | that peer misses it |
+//!
+//! A socket is a cheap handle: clones share it, and any number of threads may use it at once. A socket of the types
+//! with [contexts](Context) holds any number of independent conversations: outstanding requests, surveys,
+//! subscriptions.
+//!
+//! A [`Message`] is a body of bytes. Up to 80 bytes cost no allocation, longer ones are shared when cloned.
+//! Strings, slices, `Vec<u8>` and `Bytes` convert into it.
+//!
+//! # Blocking and deadlines
+//!
+//! Every operation has three forms. `send` and `recv` wait as long as the socket's options say, for ever unless set.
+//! `send_timeout` and `recv_timeout` take a limit for one call. `try_send` and `try_recv` never wait. A receive that
+//! times out never loses a message, and a send that fails gives the message back in its [`SendError`].
+//!
+//! A send succeeds when the socket has accepted the message. [`flush`](Socket::flush) waits until everything that
+//! was accepted has been handed to the operating system. [`wait_for_peers`](Socket::wait_for_peers) waits until
+//! peers are connected, which a publisher or surveyor wants to know before it sends.
+//!
+//! # Endpoints
+//!
+//! | URL | What |
+//! |---|---|
+//! | `inproc://name` | sockets of this process; messages are moved, not copied |
+//! | `ipc://path`, `unix://path` | a Unix socket file |
+//! | `abstract://name` | a Linux abstract socket |
+//! | `tcp://host:port`, `tcp4://`, `tcp6://` | tcp; port 0 lets the system choose |
+//! | `socket://` | connected descriptors, given to [`Listener::hand_over`] |
+//!
+//! A socket may have any number of dialers and listeners, and either side of a protocol may dial.
+//! [`dial`](Socket::dial) waits for the first attempt and says what went wrong: nobody listens, the peer speaks
+//! another protocol, it does not answer. After that a lost connection is made again in the background.
+//! [`dial_background`](Socket::dial_background) does not wait at all. [`dialer`](Socket::dialer) and
+//! [`listener`](Socket::listener) make endpoints that are configured before they start.
+//! [`adopt`](Socket::adopt) takes over a connected descriptor.
+//!
+//! # Closing
+//!
+//! A socket closes with [`close`](Socket::close), or when its last handle is dropped. Closing waits, at most the
+//! linger time of one second by default, until what was accepted has been sent and the peers have read it, so that
+//! sending and leaving loses nothing. [`linger`](SocketOptions::linger) changes the time; zero discards what is left.
+//! Blocked calls end with [`Error::Closed`].
+//!
+//! # Options
+//!
+//! [`SocketOptions`] and [`EndpointOptions`] are builders. Each method documents meaning, range, default and when it
+//! takes effect. A value outside its range is an [`Error::InvalidOption`] that names the option and what is allowed.
+//! Every queue has a bound, and messages that meet it are counted in [`SocketStats`].
+//!
+//! # Events
+//!
+//! [`set_pipe_filter`](Socket::set_pipe_filter) decides who may connect. [`set_observer`](Socket::set_observer) is
+//! told of each [`Event`] as it happens, and [`monitor`](Socket::monitor) gives a queue of them.
+//! [`pipes`](Socket::pipes) lists the peers with their addresses and, over ipc on Linux, their credentials;
+//! [`stats`](Socket::stats) counts.
+//!
+//! A filter or observer that holds a handle of its own socket keeps that socket from being dropped.
+//!
+//! # Errors and nng's numbers
+//!
+//! All calls fail with [`Error`]. [`code`](Error::code) gives nng's number for the condition, so that programs that
+//! know nng's numbers can go on using them, and [`blame`](Error::blame) says whose doing it is: the caller's, the
+//! peer's, or the machine's.
+//!
+//! # Raw sockets and devices
+//!
+//! A [`RawSocket`] leaves the protocol's header to the program and keeps no state. [`forward`] joins two of them to a
+//! device between clients and servers, [`reflect`] sends messages back through one.
+//!
+//! # Threads
+//!
+//! The first socket starts one background thread, `wirebird-io`, which serves all sockets of the process. It is the
+//! fall-back: a thread that blocks in a call does the reading, writing and waiting itself, so that a message need not
+//! pass through another thread. A blocked call looks for its message for a moment before it sleeps, as long as that
+//! has lately paid; [`spin`](SocketOptions::spin) limits it or turns it off. Host names are looked up on a
+//! short-lived thread, `wirebird-lookup`. [`forward`] starts `wirebird-device`.
+//!
+//! # Features
+//!
+//! | Feature | Default | Adds |
+//! |---|---|---|
+//! | `cli` | yes | the `wirebird` command and what it needs; a program that only wants the sockets leaves it out |
 
 mod address;
 mod engine;

@@ -53,15 +53,7 @@ pub struct Message {
     /// The header's place in the area, before that of an inline body.
     header_start: u8,
     header_end: u8,
-    place: Place,
     area: [u8; AREA],
-}
-
-/// Where the body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Area,
-    Heap,
 }
 
 /// A body too long for the area.
@@ -210,13 +202,11 @@ impl Message {
     /// The body, to be changed in place; copies it first if it is shared.
     pub fn body_mut(&mut self) -> &mut [u8] {
         let len = self.len;
-        match self.place {
-            Place::Area => &mut self.area[self.start..self.start + len],
-            Place::Heap => {
-                let (buffer, start) = self.own(0, 0);
-                &mut buffer[start..start + len]
-            }
+        if self.is_inline() {
+            return &mut self.area[self.start..self.start + len];
         }
+        let (buffer, start) = self.own(0, 0);
+        &mut buffer[start..start + len]
     }
 
     /// Length of the body in bytes.
@@ -235,7 +225,7 @@ impl Message {
     /// Adds `data` at the end of the body.
     pub fn append(&mut self, data: &[u8]) {
         let end = self.start + self.len;
-        if self.place == Place::Area && end + data.len() <= AREA {
+        if self.is_inline() && end + data.len() <= AREA {
             self.area[end..end + data.len()].copy_from_slice(data);
         } else {
             self.own(0, data.len()).0.extend_from_slice(data);
@@ -247,22 +237,18 @@ impl Message {
     pub fn insert(&mut self, data: &[u8]) {
         let header_end = usize::from(self.header_end);
         let count = data.len();
-        match self.place {
-            Place::Area if header_end + count <= self.start => {
-                self.start -= count;
-                self.area[self.start..self.start + count].copy_from_slice(data);
-            }
-            Place::Area if header_end + count + self.len <= AREA => {
-                self.area
-                    .copy_within(self.start..self.start + self.len, header_end + count);
-                self.start = header_end;
-                self.area[header_end..header_end + count].copy_from_slice(data);
-            }
-            _ => {
-                let (buffer, start) = self.own(count, 0);
-                buffer[start - count..start].copy_from_slice(data);
-                self.start -= count;
-            }
+        if self.is_inline() && header_end + count <= self.start {
+            self.start -= count;
+            self.area[self.start..self.start + count].copy_from_slice(data);
+        } else if self.is_inline() && header_end + count + self.len <= AREA {
+            self.area
+                .copy_within(self.start..self.start + self.len, header_end + count);
+            self.start = header_end;
+            self.area[header_end..header_end + count].copy_from_slice(data);
+        } else {
+            let (buffer, start) = self.own(count, 0);
+            buffer[start - count..start].copy_from_slice(data);
+            self.start -= count;
         }
         self.len += count;
     }
@@ -292,7 +278,6 @@ impl Message {
     /// Empties the body; the header stays.
     pub fn clear(&mut self) {
         self.heap = None;
-        self.place = Place::Area;
         self.len = 0;
         self.start = HEADER_ROOM.max(usize::from(self.header_end));
     }
@@ -301,7 +286,7 @@ impl Message {
     pub fn resize(&mut self, len: usize) {
         if let Some(more) = len.checked_sub(self.len) {
             let end = self.start + self.len;
-            if self.place == Place::Area && end + more <= AREA {
+            if self.is_inline() && end + more <= AREA {
                 self.area[end..end + more].fill(0);
             } else {
                 let (buffer, start) = self.own(0, more);
@@ -313,7 +298,7 @@ impl Message {
 
     /// Makes room for `additional` more bytes at the end of the body.
     pub fn reserve(&mut self, additional: usize) {
-        if self.capacity() < self.len + additional || self.place == Place::Heap {
+        if self.capacity() < self.len + additional || !self.is_inline() {
             self.own(0, additional);
         }
     }
@@ -437,7 +422,7 @@ impl Message {
         let (start, end) = (usize::from(self.header_start), usize::from(self.header_end));
         let from = if start == end { self.start } else { start };
         let len = self.wire_len();
-        if self.place != Place::Area || (start != end && end != self.start) || len > INLINE {
+        if !self.is_inline() || (start != end && end != self.start) || len > INLINE {
             return None;
         }
         Some((self.area.get(from..)?.first_chunk()?, len))
@@ -456,9 +441,16 @@ impl Message {
         };
         match window.first_chunk::<INLINE>() {
             Some(all) => message.area[HEADER_ROOM..].copy_from_slice(all),
-            None => message.area[HEADER_ROOM..HEADER_ROOM + len].copy_from_slice(&window[..len]),
+            None => message.copy_short(&window[..len]),
         }
         message
+    }
+
+    /// Apart, so that the copy of fixed size is not made one of any size.
+    #[cold]
+    #[inline(never)]
+    fn copy_short(&mut self, body: &[u8]) {
+        self.area[HEADER_ROOM..HEADER_ROOM + body.len()].copy_from_slice(body);
     }
 
     /// Moves the header in front of the body, as a message looks that comes from a wire.
@@ -468,7 +460,7 @@ impl Message {
             return;
         }
         self.header_clear();
-        if self.place == Place::Area && end == self.start {
+        if self.is_inline() && end == self.start {
             self.start = start;
             self.len += end - start;
             return;
@@ -483,11 +475,16 @@ impl Message {
         let len = buffer.len();
         Self {
             heap: Some(Arc::new(buffer)),
-            place: Place::Heap,
             start: 0,
             len,
             ..Self::default()
         }
+    }
+
+    /// Whether the body is in the area.
+    #[inline]
+    fn is_inline(&self) -> bool {
+        self.heap.is_none()
     }
 
     #[inline]
@@ -510,10 +507,7 @@ impl Message {
             return Err(Error::InvalidArgument("a header is at most 64 bytes"));
         }
         let (start, end) = (usize::from(self.header_start), usize::from(self.header_end));
-        let limit = match self.place {
-            Place::Area => self.start,
-            Place::Heap => AREA,
-        };
+        let limit = if self.is_inline() { self.start } else { AREA };
         if end + count <= limit {
             return Ok(start);
         }
@@ -550,7 +544,6 @@ impl Message {
             buffer.resize(room, 0);
             buffer.extend_from_slice(self.body());
             self.heap = Some(Arc::new(Buffer::Vec(buffer)));
-            self.place = Place::Heap;
             self.start = room;
         }
         let start = self.start;
@@ -574,7 +567,6 @@ impl Default for Message {
             pipe: None,
             header_start: HEADER_ROOM as u8, // below 256
             header_end: HEADER_ROOM as u8,
-            place: Place::Area,
             area: [0; AREA],
         }
     }

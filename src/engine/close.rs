@@ -50,7 +50,7 @@ impl Core {
         flushed?;
         let mut state = self.lock();
         let mut waiting = Vec::new();
-        for (&id, pipe) in &mut state.world.pipes {
+        for (id, pipe) in state.world.pipes.iter_mut() {
             if pipe.stats.tx_msgs > 0 && !pipe.tx.dead {
                 // Reading goes on whether the machine wanted more or not, to find the end.
                 pipe.rx.paused = false;
@@ -65,7 +65,7 @@ impl Core {
         }
         let waiting: Vec<PipeId> = waiting.into_iter().map(|(id, _)| id).collect();
         self.wait_for(deadline, |state| {
-            let gone = waiting.iter().all(|id| !state.world.pipes.contains_key(id));
+            let gone = waiting.iter().all(|id| !state.world.pipes.contains(*id));
             gone.then_some(Ok(()))
         })
     }
@@ -76,7 +76,7 @@ impl Core {
         state.phase = Phase::Closed;
         let endpoints = std::mem::take(&mut state.endpoints);
         let timer = state.forget_timer();
-        let pipes: Vec<PipeId> = state.world.pipes.keys().copied().collect();
+        let pipes: Vec<PipeId> = state.world.pipes.ids().collect();
         for id in pipes {
             state.world.close(id, Error::Closed);
         }
@@ -88,6 +88,6 @@ impl Core {
         if let Some(timer) = timer {
             self.reactor.cancel_timer(timer);
         }
-        self.observers.close();
+        self.release_observers();
     }
 }

@@ -189,6 +189,7 @@ impl Core {
                     // It was in force before, so the machine takes it again.
                     let _ = machine.set_option(CtxId::SOCKET, option, world);
                 }
+                drop(present);
                 self.finish(state);
                 return Err(error);
             }
@@ -203,6 +204,7 @@ impl Core {
         self.timeouts
             .set(options.send_timeout, options.recv_timeout);
         self.spin.set_budget(options.spin);
+        drop(present);
         self.finish(state);
         Ok(())
     }
@@ -240,8 +242,8 @@ impl Core {
         let mut state = self.lock();
         let State { machine, world, .. } = &mut *state;
         machine.close_context(ctx, world);
-        world.receivers.take_all(ctx, &mut world.wakes);
-        world.senders.take_all(ctx, &mut world.wakes);
+        world.receivers.forget(ctx, &mut world.wakes);
+        world.senders.forget(ctx, &mut world.wakes);
         self.finish(state);
     }
 
@@ -255,18 +257,41 @@ impl Core {
 
     // ---- receive ----
 
-    /// Receives on a context.
-    pub(crate) fn recv(&self, ctx: CtxId, patience: Patience, own: &Timeouts) -> Result<Message> {
+    /// Receives on a context, into `message`.
+    #[inline]
+    pub(crate) fn recv(
+        &self,
+        ctx: CtxId,
+        message: &mut Message,
+        patience: Patience,
+        own: &Timeouts,
+    ) -> Result<()> {
         let mut state = self.lock();
         let op = match patience {
             Patience::Try => OpId::TRY,
             _ => state.next_op(),
         };
-        let (state, received) = self.recv_now(state, ctx, op, true);
-        if let Some(outcome) = received.transpose() {
-            self.finish(state);
-            return outcome;
+        let (state, received) = self.recv_now(state, ctx, op, message, true);
+        match received {
+            Ok(false) => self.recv_slowly(state, ctx, op, message, patience, own),
+            outcome => {
+                self.finish(state);
+                outcome.map(drop)
+            }
         }
+    }
+
+    /// The rest of a receive that has to wait.
+    #[cold]
+    fn recv_slowly<'a>(
+        &'a self,
+        state: Guard<'a>,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        patience: Patience,
+        own: &Timeouts,
+    ) -> Result<()> {
         let state = self.release_held(state);
         self.finish(state);
         let deadline = match patience {
@@ -275,15 +300,15 @@ impl Core {
             Patience::For(timeout) => after(timeout),
         };
         let spun = self.spin(deadline, || {
-            let (state, received) = self.recv_now(self.lock(), ctx, op, true);
+            let (state, received) = self.recv_now(self.lock(), ctx, op, message, true);
             self.finish(state);
-            received.transpose()
+            done(received)
         });
         if let Some(outcome) = spun {
             return outcome;
         }
         let outcome = block_until(self.reactor, deadline, |waker| {
-            self.poll_recv(ctx, op, waker).transpose()
+            done(self.poll_recv(ctx, op, message, waker))
         });
         outcome.unwrap_or_else(|timed_out| {
             self.cancel_recv(ctx, op);
@@ -291,18 +316,22 @@ impl Core {
         })
     }
 
-    /// One attempt of a receive that goes on when `waker` is woken.
-    pub(crate) fn poll_recv(&self, ctx: CtxId, op: OpId, waker: &Waker) -> Result<Option<Message>> {
-        let (mut state, received) = self.recv_now(self.lock(), ctx, op, false);
-        match &received {
-            Ok(None) => state.world.receivers.add(op, ctx, waker),
+    /// One attempt of a receive that goes on when `waker` is woken. Returns whether `message` was received.
+    pub(crate) fn poll_recv(
+        &self,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        waker: &Waker,
+    ) -> Result<bool> {
+        let (mut state, received) = self.recv_now(self.lock(), ctx, op, message, false);
+        let World {
+            receivers, wakes, ..
+        } = &mut state.world;
+        match received {
+            Ok(false) => receivers.add(op, ctx, waker),
             // Another one may find something too, and only one was woken.
-            Ok(Some(_)) => {
-                let World {
-                    receivers, wakes, ..
-                } = &mut state.world;
-                wakes.extend(receivers.take_one(ctx));
-            }
+            Ok(true) => wakes.extend(receivers.take_one(ctx)),
             Err(_) => {}
         }
         self.finish(state);
@@ -313,7 +342,7 @@ impl Core {
     pub(crate) fn cancel_recv(&self, ctx: CtxId, op: OpId) {
         let mut state = self.lock();
         let State { machine, world, .. } = &mut *state;
-        if !world.receivers.remove(op) {
+        if !world.receivers.remove(op, ctx) {
             world.wakes.extend(world.receivers.take_one(ctx));
         }
         machine.cancel_recv(ctx, op, world);
@@ -322,13 +351,15 @@ impl Core {
 
     /// Tries to receive, reading from the pipes if need be. `direct` reads even where no event said that there is
     /// something.
+    #[inline]
     fn recv_now<'a>(
         &'a self,
         mut state: Guard<'a>,
         ctx: CtxId,
         op: OpId,
+        message: &mut Message,
         direct: bool,
-    ) -> (Guard<'a>, Result<Option<Message>>) {
+    ) -> (Guard<'a>, Result<bool>) {
         state.pull.active = true;
         state.pull.attempts += 1;
         loop {
@@ -337,14 +368,18 @@ impl Core {
             }
             let State { machine, world, .. } = &mut *state;
             match machine.recv(ctx, op, world) {
+                Ok(Some(received)) => {
+                    *message = received;
+                    return (self.settle(state), Ok(true));
+                }
                 Ok(None) => {
                     let (back, progress) = self.pump_for_receiver(state, direct);
                     state = back;
                     if !progress {
-                        return (state, Ok(None));
+                        return (state, Ok(false));
                     }
                 }
-                outcome => return (self.settle(state), outcome),
+                Err(error) => return (self.settle(state), Err(error)),
             }
         }
     }
@@ -473,7 +508,7 @@ impl Core {
     pub(crate) fn cancel_send(&self, ctx: CtxId, op: OpId, held: &mut Option<Message>) -> bool {
         let mut state = self.lock();
         let State { machine, world, .. } = &mut *state;
-        if !world.senders.remove(op) {
+        if !world.senders.remove(op, ctx) {
             world.wakes.extend(world.senders.take_one(ctx));
         }
         let kept = machine.cancel_send(ctx, op, world);
@@ -545,16 +580,18 @@ impl Core {
         deadline: Option<Instant>,
         mut ready: impl FnMut(&mut State) -> Option<Result<()>>,
     ) -> Result<()> {
-        block_until(self.reactor, deadline, |waker| {
+        let op = self.lock().next_op();
+        let outcome = block_until(self.reactor, deadline, |waker| {
             let mut state = self.lock();
             let outcome = ready(&mut state);
             if outcome.is_none() {
-                state.world.watchers.push(waker.clone());
+                state.world.watchers.add(op, CtxId::SOCKET, waker);
             }
             self.finish(state);
             outcome
-        })
-        .flatten()
+        });
+        self.lock().world.watchers.remove(op, CtxId::SOCKET);
+        outcome.flatten()
     }
 
     /// Waits until at least `count` peers are connected.
@@ -625,7 +662,7 @@ impl Core {
     }
 
     pub(crate) fn pipe_stats(&self, id: PipeId) -> Option<PipeStats> {
-        self.lock().world.pipes.get(&id).map(|pipe| pipe.stats)
+        self.lock().world.pipes.get(id).map(|pipe| pipe.stats)
     }
 
     pub(crate) fn stats(&self) -> SocketStats {
@@ -667,6 +704,9 @@ impl Core {
     #[inline]
     pub(super) fn finish(&self, state: Guard<'_>) {
         let mut state = self.settle(state);
+        if !state.world.unread.is_empty() {
+            state = self.serve_others(state);
+        }
         if let Some(at) = state.machine.deadline() {
             self.arm_timer(&mut state, at);
         }
@@ -700,10 +740,22 @@ impl Core {
             let mut state = self.lock();
             let Some(event) = state.world.events.pop_front() else {
                 state.world.telling = false;
-                return;
+                drop(state);
+                return self.release_observers();
             };
             drop(state);
             self.observers.tell(event);
+        }
+    }
+
+    /// Lets go of the observers of a closed socket, which may hold the socket itself.
+    pub(super) fn release_observers(&self) {
+        let state = self.lock();
+        let over = state.phase == Phase::Closed && !state.world.telling;
+        let over = over && state.world.events.is_empty();
+        drop(state);
+        if over {
+            self.observers.clear();
         }
     }
 
@@ -784,6 +836,14 @@ impl Timeouts {
 
     pub(crate) fn recv(&self) -> Option<Duration> {
         duration(self.recv.load(Ordering::Relaxed))
+    }
+}
+
+/// What an attempt that says whether it got something means for a wait.
+fn done(received: Result<bool>) -> Option<Result<()>> {
+    match received {
+        Ok(false) => None,
+        outcome => Some(outcome.map(drop)),
     }
 }
 

@@ -111,14 +111,13 @@ impl Dialing {
         lock(&self.state).awaited = false;
         if outcome.is_err() {
             self.reset(DialPhase::Idle);
-            core.forget_endpoint(&Endpoint::Dialer(self.clone()));
+            core.drop_endpoint(&Endpoint::Dialer(self.clone()));
         }
         outcome
     }
 
     fn begin(self: &Arc<Self>, awaited: bool) -> Result<()> {
         let core = self.core.upgrade().ok_or(Error::Closed)?;
-        core.register_endpoint(Endpoint::Dialer(self.clone()))?;
         let mut state = lock(&self.state);
         match state.phase {
             DialPhase::Idle => {}
@@ -129,6 +128,15 @@ impl Dialing {
         state.awaited = awaited;
         state.first = None;
         drop(state);
+        let this = Endpoint::Dialer(self.clone());
+        if let Err(error) = core.register_endpoint(this.clone()) {
+            self.reset(DialPhase::Idle);
+            return Err(error);
+        }
+        if lock(&self.state).phase == DialPhase::Closed {
+            core.drop_endpoint(&this);
+            return Err(Error::Closed);
+        }
         self.attempt();
         Ok(())
     }
@@ -153,7 +161,7 @@ impl Dialing {
         }
         state.left.clear();
         let (timer, shaking) = (state.timer.take(), state.shaking.take());
-        drop(state);
+        self.report(state, Err(Error::Closed));
         if let (Some(timer), Some(core)) = (timer, self.core.upgrade()) {
             core.reactor.cancel_timer(timer);
         }
@@ -230,8 +238,8 @@ impl Dialing {
     fn keep(&self, shaking: Arc<Shaking>) {
         let mut state = lock(&self.state);
         match state.phase {
-            DialPhase::Running => state.shaking = Some(shaking),
-            DialPhase::Connected => {}
+            DialPhase::Running if !shaking.is_over() => state.shaking = Some(shaking),
+            DialPhase::Running | DialPhase::Connected => {}
             DialPhase::Idle | DialPhase::Closed => {
                 drop(state);
                 shaking.abort(Error::Closed);
@@ -241,16 +249,11 @@ impl Dialing {
 
     fn shaken(self: &Arc<Self>, result: Result<PipeId>) {
         let mut state = lock(&self.state);
-        state.shaking = None;
+        if result.is_err() {
+            state.shaking = None;
+        }
         match result {
-            Ok(_) => {
-                if state.phase == DialPhase::Running {
-                    state.phase = DialPhase::Connected;
-                    state.connected_at = Some(Instant::now());
-                }
-                state.left.clear();
-                self.report(state, Ok(()));
-            }
+            Ok(_) => self.report(state, Ok(())),
             // The other addresses of the host lead to the same peer: only one that is not there is passed over.
             Err(Error::Closed) => drop(state),
             Err(error @ (Error::WrongProtocol { .. } | Error::BadHandshake | Error::Rejected)) => {
@@ -288,6 +291,28 @@ impl Dialing {
             reason: error,
             retry_in,
         });
+    }
+
+    /// The connection becomes a pipe, unless the dialer was stopped meanwhile. Called with the socket's lock held,
+    /// so that nobody can close the pipe before.
+    pub(super) fn pipe_added(&self) -> bool {
+        let mut state = lock(&self.state);
+        if state.phase != DialPhase::Running {
+            return false;
+        }
+        state.phase = DialPhase::Connected;
+        state.connected_at = Some(Instant::now());
+        state.left.clear();
+        state.shaking = None;
+        true
+    }
+
+    /// The socket took no more pipes: the attempt has failed after all. Called with the socket's lock held.
+    pub(super) fn pipe_rejected(&self) {
+        let mut state = lock(&self.state);
+        if state.phase == DialPhase::Connected {
+            state.phase = DialPhase::Running;
+        }
     }
 
     /// The pipe is gone. Called with the socket's lock held.
@@ -350,10 +375,6 @@ impl Core {
             state.endpoints.push(endpoint);
         }
         Ok(())
-    }
-
-    pub(super) fn forget_endpoint(&self, endpoint: &Endpoint) {
-        self.lock().endpoints.retain(|one| !one.is(endpoint));
     }
 
     fn wake_watchers(&self) {

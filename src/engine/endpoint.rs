@@ -1,6 +1,6 @@
 //! Dialers and listeners: what they share, and how a connection becomes a pipe.
 
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Phase, State, after};
@@ -25,6 +25,14 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
+    /// A pipe of this endpoint is about to be added. Returns whether the endpoint still wants it.
+    fn pipe_added(&self) -> bool {
+        match self {
+            Self::Dialer(dialer) => dialer.pipe_added(),
+            Self::Listener(listener) => listener.pipe_added(),
+        }
+    }
+
     /// A pipe of this endpoint is gone. `healthy` says that something had been received on it.
     pub(super) fn pipe_gone(&self, healthy: bool) {
         if let Self::Dialer(dialer) = self {
@@ -122,6 +130,11 @@ impl Shaking {
         shaking
     }
 
+    /// Whether it has come to its end.
+    pub(super) fn is_over(&self) -> bool {
+        lock(&self.state).outcome.is_none()
+    }
+
     /// Gives the handshake up.
     pub(super) fn abort(&self, why: Error) {
         self.end(Err(why));
@@ -151,12 +164,16 @@ impl Shaking {
             Ok(Progress::Done(established)) => Ok(established),
             Err(error) => Err(error),
         };
-        drop(state);
-        self.end(result);
+        self.end_locked(state, result);
     }
 
     fn end(&self, result: Result<Established>) {
-        let mut state = lock(&self.state);
+        self.end_locked(lock(&self.state), result);
+    }
+
+    /// Ends the handshake in the same hold of the lock that decided its result: another thread that goes on with one
+    /// that is over would find it broken.
+    fn end_locked(&self, mut state: MutexGuard<'_, ShakingState>, result: Result<Established>) {
         let Some(outcome) = state.outcome.take() else {
             return;
         };
@@ -252,11 +269,18 @@ impl Core {
         if !state.takes_pipes() {
             return Err(Error::Closed);
         }
-        let slot = PipeSlot::new(connection.clone(), limit, info.clone(), endpoint);
+        let unwanted = |endpoint: &Endpoint| !endpoint.pipe_added();
+        if endpoint.as_ref().is_some_and(unwanted) {
+            return Err(Error::Closed);
+        }
+        let slot = PipeSlot::new(connection.clone(), limit, info.clone(), endpoint.clone());
         let State { machine, world, .. } = &mut *state;
         world.pipes.insert(id, slot);
         if let Err(error) = machine.add_pipe(id, world) {
-            world.pipes.remove(&id);
+            world.pipes.remove(id);
+            if let Some(Endpoint::Dialer(dialer)) = endpoint {
+                dialer.pipe_rejected();
+            }
             self.reject(state, info, error.clone());
             return Err(error);
         }
@@ -278,7 +302,7 @@ impl Core {
         state.world.pipes_changed();
         match watched {
             Ok(key) => {
-                if let Some(pipe) = state.world.pipes.get_mut(&id) {
+                if let Some(pipe) = state.world.pipes.get_mut(id) {
                     pipe.key = key;
                 }
             }
@@ -346,7 +370,7 @@ impl Core {
     /// Closes one pipe.
     pub(crate) fn close_pipe(&self, id: PipeId) -> Result<()> {
         let mut state = self.lock();
-        let known = state.world.pipes.contains_key(&id);
+        let known = state.world.pipes.contains(id);
         state.world.close(id, Error::Closed);
         self.finish(state);
         if known { Ok(()) } else { Err(Error::NotFound) }
@@ -361,7 +385,7 @@ impl Core {
             .pipes
             .iter()
             .filter(|(_, pipe)| pipe.endpoint.as_ref().is_some_and(|one| one.is(endpoint)))
-            .map(|(&id, _)| id)
+            .map(|(id, _)| id)
             .collect();
         for id in ids {
             state.world.close(id, Error::Closed);

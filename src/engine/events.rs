@@ -75,11 +75,13 @@ pub(super) struct Observers {
 
 impl Observers {
     pub(super) fn set_filter(&self, filter: Arc<Filter>) {
-        *lock(&self.filter) = Some(filter);
+        let old = lock(&self.filter).replace(filter);
+        drop(old);
     }
 
     pub(super) fn set_observer(&self, observer: Arc<Observer>) {
-        *lock(&self.observer) = Some(observer);
+        let old = lock(&self.observer).replace(observer);
+        drop(old);
     }
 
     pub(super) fn monitor(&self) -> Monitor {
@@ -108,8 +110,11 @@ impl Observers {
         });
     }
 
-    /// Ends the monitors: no event will come any more.
-    pub(super) fn close(&self) {
+    /// Forgets everybody, and ends the monitors: no event will come any more.
+    pub(super) fn clear(&self) {
+        let filter = lock(&self.filter).take();
+        let observer = lock(&self.observer).take();
+        drop((filter, observer));
         for queue in lock(&self.monitors)
             .drain(..)
             .filter_map(|monitor| monitor.upgrade())

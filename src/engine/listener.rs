@@ -13,6 +13,7 @@ use super::timers::{Timed, TimerKey};
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::options::EndpointOptions;
+use crate::protocols::IdMap;
 use crate::sys::poller;
 use crate::transports::{self, Acceptor, Inbox, Setup, Transport};
 use crate::url::Url;
@@ -37,8 +38,10 @@ struct ListenState {
     key: Option<usize>,
     closed: bool,
     timer: Option<TimerKey>,
-    /// Handshakes under way.
-    shaking: usize,
+    started: bool,
+    /// Handshakes under way, by number.
+    shaking: IdMap<u64, Weak<Shaking>>,
+    last_shaking: u64,
     /// Accepting waits for handshakes to end.
     full: bool,
 }
@@ -60,7 +63,9 @@ impl Listening {
                 key: None,
                 closed: false,
                 timer: None,
-                shaking: 0,
+                started: false,
+                shaking: IdMap::default(),
+                last_shaking: 0,
                 full: false,
             }),
             me: me.clone(),
@@ -124,19 +129,34 @@ impl Listening {
         if state.closed {
             return Err(Error::Closed);
         }
-        if state.acceptor.is_some() {
+        if state.started {
             return Err(Error::InvalidState("the listener was started already"));
         }
+        state.started = true;
+        let setup = setup(&core, &state.options);
+        drop(state);
+        let begun = self.begin(&core, &setup);
+        if begun.is_err() {
+            lock(&self.state).started = false;
+            core.drop_endpoint(&Endpoint::Listener(self.clone()));
+        }
+        begun
+    }
+
+    fn begin(self: &Arc<Self>, core: &Arc<Core>, setup: &Setup) -> Result<()> {
         let me = self.me.clone();
         let arrived = Arc::new(move || {
             if let Some(me) = me.upgrade() {
                 me.accept();
             }
         });
-        let setup = setup(&core, &state.options);
         let acceptor: Arc<dyn Acceptor> =
-            Arc::from(self.transport.listen(&self.url, &setup, arrived)?);
+            Arc::from(self.transport.listen(&self.url, setup, arrived)?);
         core.register_endpoint(Endpoint::Listener(self.clone()))?;
+        let mut state = lock(&self.state);
+        if state.closed {
+            return Err(Error::Closed);
+        }
         if let Some(fd) = acceptor.fd() {
             state.key = Some(core.reactor.add(fd, self.clone(), false)?);
         }
@@ -151,7 +171,11 @@ impl Listening {
         let mut state = lock(&self.state);
         state.closed = true;
         let (acceptor, key, timer) = (state.acceptor.take(), state.key.take(), state.timer.take());
+        let shaking = mem::take(&mut state.shaking);
         drop(state);
+        for shaking in shaking.into_values().filter_map(|one| one.upgrade()) {
+            shaking.abort(Error::Closed);
+        }
         if let Some(core) = self.core.upgrade() {
             if let (Some(fd), Some(key)) = (acceptor.as_ref().and_then(|one| one.fd()), key) {
                 core.reactor.remove(fd, key);
@@ -182,17 +206,19 @@ impl Listening {
             let Some(acceptor) = state.acceptor.clone() else {
                 return false;
             };
-            if state.shaking >= state.options.max_handshakes {
+            if state.shaking.len() >= state.options.max_handshakes {
                 state.full = true;
                 return false;
             }
-            state.shaking += 1;
+            state.last_shaking += 1;
+            let number = state.last_shaking;
+            state.shaking.insert(number, Weak::new());
             let setup = setup(&core, &state.options);
             drop(state);
             match acceptor.accept(&setup) {
-                Ok(handshake) => self.shake(&core, handshake, &setup, acceptor.url().to_string()),
+                Ok(handshake) => self.shake(&core, handshake, &setup, acceptor.url(), number),
                 Err(error) => {
-                    lock(&self.state).shaking -= 1;
+                    lock(&self.state).shaking.remove(&number);
                     if let Some(again) = self.accept_failed(&core, error) {
                         return again;
                     }
@@ -207,28 +233,43 @@ impl Listening {
         core: &Arc<Core>,
         handshake: Box<dyn transports::Handshake>,
         setup: &Setup,
-        url: String,
+        url: &Url,
+        number: u64,
     ) {
         let me = self.me.clone();
-        Shaking::start(
+        let shaking = Shaking::start(
             core.clone(),
             self.me.upgrade().map(Endpoint::Listener),
-            url,
+            url.to_string(),
             setup.recv_max,
             handshake,
             setup.options.handshake_timeout,
             move |_| {
                 if let Some(me) = me.upgrade() {
-                    me.shaken();
+                    me.shaken(number);
                 }
             },
         );
+        let mut state = lock(&self.state);
+        if let Some(slot) = state.shaking.get_mut(&number) {
+            *slot = Arc::downgrade(&shaking);
+        }
+        let closed = state.closed;
+        drop(state);
+        if closed {
+            shaking.abort(Error::Closed);
+        }
+    }
+
+    /// Whether a pipe is still wanted. Called with the socket's lock held.
+    pub(super) fn pipe_added(&self) -> bool {
+        !lock(&self.state).closed
     }
 
     /// A handshake is over.
-    fn shaken(&self) {
+    fn shaken(&self, number: u64) {
         let mut state = lock(&self.state);
-        state.shaking -= 1;
+        state.shaking.remove(&number);
         let was_full = mem::take(&mut state.full);
         drop(state);
         if was_full {

@@ -8,6 +8,7 @@ mod events;
 mod listener;
 mod park;
 mod pipe;
+mod pipes;
 mod pump;
 mod reactor;
 mod spin;

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::message::PipeId;
 use crate::protocols::Flow;
 use crate::sys::poller;
-use crate::transports::Received;
+use crate::transports::{Connection, Received};
 use crate::wire::{Batch, Decoder};
 
 /// Reads of one pipe in a row before others get their turn.
@@ -32,7 +32,7 @@ impl Core {
     /// should say so again.
     pub(super) fn pipe_ready(self: &Arc<Self>, id: PipeId, event: poller::Event) -> bool {
         let mut state = self.lock();
-        if let Some(pipe) = state.world.pipes.get_mut(&id) {
+        if let Some(pipe) = state.world.pipes.get_mut(id) {
             pipe.rx.readable |= event.readable;
             pipe.rx.hangup |= event.hangup;
             if event.writable && mem::take(&mut pipe.tx.blocked) {
@@ -44,7 +44,7 @@ impl Core {
             }
         }
         let (state, _) = self.read(state, id, false);
-        let again = state.world.pipes.get(&id).is_some_and(|pipe| {
+        let again = state.world.pipes.get(id).is_some_and(|pipe| {
             pipe.rx.readable && !pipe.rx.paused && !pipe.rx.saturated && !pipe.rx.reading
         });
         self.changes
@@ -67,10 +67,20 @@ impl Core {
         loop {
             if let Some(id) = state.world.resumed.pop() {
                 self.deliver(&mut state, id);
+                if let Some(pipe) = state.world.pipes.get(id)
+                    && pipe.rx.readable
+                {
+                    if pipe.rx.hangup {
+                        // The end was there while nothing was read, and no event tells of it again.
+                        state = self.read(state, id, false).0;
+                    } else {
+                        state.world.unread.push(id);
+                    }
+                }
             } else if let Some((id, why)) = state.world.condemned.pop() {
                 self.remove_pipe(&mut state, id, why);
             } else if let Some(id) = state.world.dirty.pop() {
-                if let Some(pipe) = state.world.pipes.get_mut(&id) {
+                if let Some(pipe) = state.world.pipes.get_mut(id) {
                     pipe.tx.dirty = false;
                 }
                 state = self.write(state, id, false);
@@ -98,7 +108,7 @@ impl Core {
                 let rx = &pipe.rx;
                 !rx.paused && !rx.saturated && !rx.reading && !rx.ended && (direct || rx.readable)
             });
-            for (slot, (&id, _)) in ids.iter_mut().zip(wanted) {
+            for (slot, (id, _)) in ids.iter_mut().zip(wanted) {
                 *slot = Some(id);
             }
             for id in ids.into_iter().flatten() {
@@ -113,25 +123,42 @@ impl Core {
         (state, progress)
     }
 
+    /// Reads what a receive that found its message has left unread, for receivers that wait and that no event will
+    /// wake. Without them it can stay: who comes to wait looks first.
+    pub(super) fn serve_others<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
+        while let Some(id) = state.world.unread.pop() {
+            if !state.world.receivers.is_empty() {
+                state = self.settle(self.read(state, id, false).0);
+            }
+        }
+        state
+    }
+
     /// Delivers what a pipe has, and reads more, until there is nothing more or the machine has enough. `once`
-    /// reads at least and at most once. Returns whether anything was delivered.
+    /// reads at least once, and again only if that gave nothing and something came meanwhile. Returns whether
+    /// anything was delivered.
     fn read<'a>(&'a self, mut state: Guard<'a>, id: PipeId, once: bool) -> (Guard<'a>, bool) {
         let mut progress = false;
-        for round in 0..if once { 1 } else { READS } {
+        let mut missed = once;
+        for _ in 0..READS {
             progress |= self.deliver(&mut state, id);
             let World { pipes, spare, .. } = &mut state.world;
-            let Some(pipe) = pipes.get_mut(&id) else {
+            let Some(pipe) = pipes.get_mut(id) else {
                 break;
             };
             if pipe.rx.reading || pipe.rx.paused || pipe.rx.saturated || pipe.rx.ended {
                 break;
             }
-            if !(pipe.rx.readable || once && round == 0) {
+            if once && (progress || !missed) {
+                if pipe.rx.readable {
+                    state.world.unread.push(id);
+                }
                 break;
             }
-            if once && progress {
+            if !(pipe.rx.readable || missed) {
                 break;
             }
+            missed = false;
             pipe.rx.reading = true;
             pipe.rx.readable = false;
             let framing = pipe.connection.framing();
@@ -141,8 +168,9 @@ impl Core {
             drop(state);
             let received = connection.recv(&mut decoder);
             state = self.lock();
+            state.world.put_back(id, connection);
             let World { pipes, spare, .. } = &mut state.world;
-            let Some(pipe) = pipes.get_mut(&id) else {
+            let Some(pipe) = pipes.get_mut(id) else {
                 break;
             };
             pipe.rx.reading = false;
@@ -154,7 +182,9 @@ impl Core {
                     }
                 }
                 Ok(Received::Nothing) => {
-                    pipe.rx.hangup = false;
+                    // An event that came since is not about what this read has seen.
+                    missed = pipe.rx.readable;
+                    pipe.rx.hangup &= missed;
                     decoder.yield_buffer(spare);
                 }
                 Ok(Received::End) => pipe.rx.ended = true,
@@ -176,7 +206,7 @@ impl Core {
     /// Reads a pipe until there is nothing more, whatever events have said.
     pub(super) fn look_for_end(&self, id: PipeId) {
         let mut state = self.lock();
-        if let Some(pipe) = state.world.pipes.get_mut(&id) {
+        if let Some(pipe) = state.world.pipes.get_mut(id) {
             pipe.rx.readable = true;
             pipe.rx.hangup = true;
         }
@@ -195,7 +225,7 @@ impl Core {
             ..
         } = state;
         loop {
-            let Some(pipe) = world.pipes.get_mut(&id) else {
+            let Some(pipe) = world.pipes.get_mut(id) else {
                 return progress;
             };
             if pipe.rx.paused || pipe.rx.saturated || pipe.rx.reading {
@@ -228,7 +258,7 @@ impl Core {
             message.set_pipe(Some(id));
             progress = true;
             let flow = machine.deliver(id, message, world);
-            let Some(pipe) = world.pipes.get_mut(&id) else {
+            let Some(pipe) = world.pipes.get_mut(id) else {
                 return progress;
             };
             match flow {
@@ -256,7 +286,7 @@ impl Core {
             .world
             .pipes
             .iter_mut()
-            .filter_map(|(&id, pipe)| mem::take(&mut pipe.rx.saturated).then_some(id))
+            .filter_map(|(id, pipe)| mem::take(&mut pipe.rx.saturated).then_some(id))
             .collect();
         for id in saturated {
             progress |= self.deliver(state, id);
@@ -281,7 +311,7 @@ impl Core {
         mut now: bool,
     ) -> Guard<'a> {
         loop {
-            let Some(pipe) = state.world.pipes.get_mut(&id) else {
+            let Some(pipe) = state.world.pipes.get_mut(id) else {
                 return state;
             };
             let tx = &mut pipe.tx;
@@ -304,6 +334,7 @@ impl Core {
             let written = connection.send(&mut batch);
             let ended = timed.then(Instant::now);
             state = self.lock();
+            state.world.put_back(id, connection);
             let broken = written.is_err();
             self.wrote(&mut state, id, batch, written.map_err(Error::from));
             if broken {
@@ -314,7 +345,7 @@ impl Core {
                 return state;
             }
             if let (Some(began), Some(ended)) = (began, ended)
-                && let Some(pipe) = state.world.pipes.get_mut(&id)
+                && let Some(pipe) = state.world.pipes.get_mut(id)
                 && pipe.tx.pace.wrote(began, ended)
                 && !mem::replace(&mut state.batching, true)
                 && let Some(me) = self.me.upgrade()
@@ -327,7 +358,7 @@ impl Core {
     /// Takes note of what a write did.
     fn wrote(&self, state: &mut State, id: PipeId, batch: Batch, written: Result<()>) {
         let State { machine, world, .. } = state;
-        let Some(pipe) = world.pipes.get_mut(&id) else {
+        let Some(pipe) = world.pipes.get_mut(id) else {
             return;
         };
         let tx = &mut pipe.tx;
@@ -373,11 +404,11 @@ impl Core {
             .pipes
             .iter()
             .filter(|(_, pipe)| !pipe.tx.is_idle());
-        for (slot, (&id, _)) in ids.iter_mut().zip(stuck) {
+        for (slot, (id, _)) in ids.iter_mut().zip(stuck) {
             *slot = Some(id);
         }
         for id in ids.into_iter().flatten() {
-            if let Some(pipe) = state.world.pipes.get_mut(&id)
+            if let Some(pipe) = state.world.pipes.get_mut(id)
                 && !pipe.tx.writing
                 && pipe.connection.fd().is_some()
             {
@@ -408,7 +439,7 @@ impl Core {
             .pipes
             .iter_mut()
             .filter(|(_, pipe)| pipe.tx.pace.batching)
-            .map(|(&id, pipe)| {
+            .map(|(id, pipe)| {
                 each(pipe);
                 id
             })
@@ -430,7 +461,7 @@ impl Core {
             phase,
             ..
         } = state;
-        let Some(pipe) = world.pipes.remove(&id) else {
+        let Some(pipe) = world.pipes.remove(id) else {
             return;
         };
         if let (Some(fd), Some(key)) = (pipe.connection.fd(), pipe.key) {
@@ -458,6 +489,14 @@ impl Core {
 }
 
 impl World {
+    /// Gives up a connection that was used without the lock. If its pipe has gone meanwhile, this may be the last
+    /// one to hold it, and it must not be dropped under the lock.
+    fn put_back(&mut self, id: PipeId, connection: Arc<dyn Connection>) {
+        if !self.pipes.contains(id) {
+            self.gone.push(connection);
+        }
+    }
+
     /// Has a pipe removed before the lock is given up.
     pub(super) fn close(&mut self, id: PipeId, why: Error) {
         self.condemned.push((id, why));
@@ -469,8 +508,8 @@ impl Batching for Core {
     fn flush_batches(&self) -> bool {
         let state = self.flush_held(self.lock(), |pipe| pipe.tx.pace.flushed());
         let mut state = self.settle(state);
-        state.batching = state.world.pipes.values().any(|pipe| pipe.tx.pace.batching);
-        let more = state.batching;
+        let more = state.world.pipes.values().any(|pipe| pipe.tx.pace.batching);
+        state.batching = more;
         self.finish(state);
         more
     }
@@ -491,7 +530,7 @@ impl Timed for PullTimer {
             state.pull.watched = Some(watched);
             core.relax(&mut state);
             state.pull.watched = None;
-            let ids: Vec<PipeId> = state.world.pipes.keys().copied().collect();
+            let ids: Vec<PipeId> = state.world.pipes.ids().collect();
             for id in ids {
                 state = core.read(state, id, false).0;
             }

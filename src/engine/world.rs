@@ -6,21 +6,21 @@ use std::task::Waker;
 use std::time::Instant;
 
 use super::events::Event;
-use super::pipe::PipeSlot;
+use super::pipes::Pipes;
 use super::waiters::Waiters;
 use crate::error::Error;
 use crate::message::{Message, PipeId};
-use crate::protocols::{CtxId, Dropped, IdMap, Io};
+use crate::protocols::{CtxId, Dropped, Io};
 use crate::transports::Connection;
 
 /// Everything of a socket's state but the machine itself.
 #[derive(Default)]
 pub(super) struct World {
-    pub(super) pipes: IdMap<PipeId, PipeSlot>,
+    pub(super) pipes: Pipes,
     pub(super) receivers: Waiters,
     pub(super) senders: Waiters,
     /// Who waits for pipes to come, go, or run empty.
-    pub(super) watchers: Vec<Waker>,
+    pub(super) watchers: Waiters,
     pub(super) drops: DropStats,
     /// Whether one of the lists below has an entry.
     pub(super) busy: bool,
@@ -28,6 +28,8 @@ pub(super) struct World {
     pub(super) dirty: Vec<PipeId>,
     /// Pipes whose buffered messages are to be delivered.
     pub(super) resumed: Vec<PipeId>,
+    /// Pipes that may have something to read which a receive left there.
+    pub(super) unread: Vec<PipeId>,
     /// Pipes to close.
     pub(super) condemned: Vec<(PipeId, Error)>,
     /// To be woken once the lock is given up.
@@ -69,7 +71,7 @@ impl World {
 
     /// Wakes whoever waits for pipes to change.
     pub(super) fn pipes_changed(&mut self) {
-        self.wakes.append(&mut self.watchers);
+        self.watchers.drain(&mut self.wakes);
     }
 
     /// Wakes every operation there is.
@@ -83,7 +85,7 @@ impl World {
 impl Io for World {
     #[inline]
     fn push(&mut self, id: PipeId, message: &Message) -> bool {
-        let Some(pipe) = self.pipes.get_mut(&id) else {
+        let Some(pipe) = self.pipes.get_mut(id) else {
             return false;
         };
         pipe.stats.tx_msgs += 1;
@@ -102,7 +104,7 @@ impl Io for World {
 
     #[inline]
     fn resume(&mut self, id: PipeId) {
-        if let Some(pipe) = self.pipes.get_mut(&id) {
+        if let Some(pipe) = self.pipes.get_mut(id) {
             pipe.rx.paused = false;
             self.resumed.push(id);
             self.busy = true;

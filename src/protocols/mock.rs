@@ -27,6 +27,7 @@ pub(crate) struct MockPipe {
     waiting: std::collections::VecDeque<Message>,
     paused: bool,
     pub(crate) closed: Option<Error>,
+    removed: bool,
 }
 
 /// The pipe with this number.
@@ -127,26 +128,14 @@ impl Mock {
                     pipe.paused = flow == Flow::Pause;
                 }
             }
-            if self
-                .pipes
-                .get(&id)
-                .is_some_and(|pipe| pipe.closed.is_some())
-                && !self.gone(id)
-            {
+            let Some(pipe) = self.pipes.get_mut(&id) else {
+                continue;
+            };
+            if pipe.closed.is_some() && !std::mem::replace(&mut pipe.removed, true) {
+                pipe.waiting.clear();
                 machine.remove_pipe(id, self);
-                if let Some(pipe) = self.pipes.get_mut(&id) {
-                    pipe.room = 0;
-                    pipe.full = true;
-                    pipe.waiting.clear();
-                    pipe.paused = true;
-                }
             }
         }
-    }
-
-    fn gone(&self, id: PipeId) -> bool {
-        let pipe = &self.pipes[&id];
-        pipe.closed.is_some() && pipe.paused && pipe.full && pipe.room == 0
     }
 
     /// Takes what was sent on a pipe, gives it room for `room` more messages, and tells the machine if it was full.

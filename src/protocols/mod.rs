@@ -337,7 +337,6 @@ pub(crate) mod bus;
 mod fanout;
 mod hops;
 mod ids;
-mod inbox;
 mod options;
 pub(crate) mod pair;
 pub(crate) mod poly;

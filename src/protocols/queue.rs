@@ -8,6 +8,9 @@ use std::collections::VecDeque;
 use super::{Dropped, Flow, Io, OpId, PipeId, Sent};
 use crate::message::Message;
 
+/// Messages a raw socket with a receive queue holds by default.
+pub(super) const RAW_RECV_BUFFER: usize = 1;
+
 /// Counts `count` messages that were dropped for the same reason.
 pub(super) fn count_dropped(io: &mut dyn Io, why: Dropped, count: usize) {
     for _ in 0..count {

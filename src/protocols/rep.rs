@@ -18,7 +18,8 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 
 use super::fanout::{Fanout, Overflow};
-use super::inbox::Inbox;
+use super::options;
+use super::queue::{PausingQueue, RAW_RECV_BUFFER};
 use super::ttl::{Ttl, admit};
 use super::{
     CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
@@ -343,7 +344,7 @@ impl<S> Replier<S> {
 /// A raw socket that replies: its user sees, and supplies, the way a reply has to go.
 pub(crate) struct RawReplier<S> {
     pipes: Fanout,
-    inbox: Inbox,
+    received: PausingQueue,
     ttl: Ttl,
     side: PhantomData<S>,
 }
@@ -352,7 +353,7 @@ impl<S: Side> RawReplier<S> {
     pub(crate) fn new() -> Self {
         Self {
             pipes: Fanout::new(S::RAW_QUEUE, Overflow::DropNewest),
-            inbox: Inbox::new(),
+            received: PausingQueue::new(RAW_RECV_BUFFER),
             ttl: Ttl::default(),
             side: PhantomData,
         }
@@ -373,7 +374,7 @@ impl<S: Side> Protocol for RawReplier<S> {
 
     fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
         self.pipes.remove_pipe(pipe, io);
-        self.inbox.remove_pipe(pipe, io);
+        self.received.forget(pipe, io);
     }
 
     fn writable(&mut self, pipe: PipeId, io: &mut dyn Io) {
@@ -388,7 +389,10 @@ impl<S: Side> Protocol for RawReplier<S> {
             .header_append_u32(pipe.number())
             .expect("an empty header has room for a word");
         match admit(pipe, &mut message, Some(self.ttl), io) {
-            Ok(()) => self.inbox.put(pipe, message, io),
+            Ok(()) => {
+                io.wake_recv(CtxId::SOCKET);
+                self.received.push(message)
+            }
             Err(flow) => flow,
         }
     }
@@ -414,17 +418,11 @@ impl<S: Side> Protocol for RawReplier<S> {
     // ---- receive, raw ----
 
     fn recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.inbox.take(io))
+        Ok(self.received.pop(io))
     }
 
     fn can_recv(&self) -> bool {
-        !self.inbox.is_empty()
-    }
-
-    // ---- cancelling, raw ----
-
-    fn cancel_recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) {
-        self.inbox.receiver_left(io);
+        !self.received.is_empty()
     }
 
     // ---- options, raw ----
@@ -437,7 +435,7 @@ impl<S: Side> Protocol for RawReplier<S> {
                 Ok(())
             }
             ProtocolOption::RecvBuffer(limit) => {
-                self.inbox.resize(limit, io);
+                self.received.resize(options::recv_depth(limit, 0)?, io);
                 Ok(())
             }
             ProtocolOption::SendBuffer(_) => Ok(()),

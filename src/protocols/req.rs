@@ -16,7 +16,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::ids::OutstandingIds;
-use super::inbox::Inbox;
+use super::options;
+use super::push::Push;
+use super::queue::{PausingQueue, RAW_RECV_BUFFER};
 use super::ttl::{Ttl, admit};
 use super::{
     CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
@@ -507,49 +509,19 @@ impl Req {
 
 // ---- identity, raw ----
 
-/// The raw requesting socket: its user supplies the header, which ends in a request number.
-///
-/// A message goes to the pipe that has been idle longest; while there is none it waits in the send queue, and
-/// behind that its sender waits.
+/// The raw requesting socket: its user supplies the header, which ends in a request number. Requests are handed out
+/// as a push socket hands out messages.
 pub(crate) struct RawReq {
-    /// Pipes that can take a message, the one idle longest first.
-    ready: VecDeque<PipeId>,
-    /// Not empty only while no pipe is ready.
-    queue: VecDeque<Message>,
-    send_buffer: usize,
-    inbox: Inbox,
+    requests: Push,
+    replies: PausingQueue,
 }
 
 impl RawReq {
     pub(crate) fn new() -> Self {
         Self {
-            ready: VecDeque::new(),
-            queue: VecDeque::new(),
-            send_buffer: 0,
-            inbox: Inbox::new(),
+            requests: Push::new(true),
+            replies: PausingQueue::new(RAW_RECV_BUFFER),
         }
-    }
-
-    fn send_on(&mut self, pipe: PipeId, message: &Message, io: &mut dyn Io) {
-        if io.push(pipe, message) {
-            self.ready.push_back(pipe);
-        }
-    }
-
-    /// Wakes a sender if there is room. A sender that finds room calls it again for the next.
-    fn offer(&self, io: &mut dyn Io) {
-        if self.can_send() {
-            io.wake_send(CtxId::SOCKET);
-        }
-    }
-
-    fn set_send_buffer(&mut self, limit: usize, io: &mut dyn Io) {
-        self.send_buffer = limit;
-        for _ in limit..self.queue.len() {
-            io.dropped(Dropped::SendQueueFull);
-        }
-        self.queue.truncate(limit);
-        self.offer(io);
     }
 }
 
@@ -561,95 +533,64 @@ impl Protocol for RawReq {
     // ---- pipes, raw ----
 
     fn add_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) -> Result<()> {
-        self.writable(pipe, io);
-        Ok(())
+        self.requests.add_pipe(pipe, io)
     }
 
     fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        self.ready.retain(|&ready| ready != pipe);
-        self.inbox.remove_pipe(pipe, io);
+        self.requests.remove_pipe(pipe, io);
+        self.replies.forget(pipe, io);
     }
 
     fn writable(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        self.ready.push_back(pipe);
-        while !self.queue.is_empty()
-            && let Some(pipe) = self.ready.pop_front()
-            && let Some(message) = self.queue.pop_front()
-        {
-            self.send_on(pipe, &message, io);
-        }
-        self.offer(io);
+        self.requests.writable(pipe, io);
     }
 
     // ---- messages from pipes, raw ----
 
     fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
         match admit(pipe, &mut message, None, io) {
-            Ok(()) => self.inbox.put(pipe, message, io),
+            Ok(()) => {
+                io.wake_recv(CtxId::SOCKET);
+                self.replies.push(message)
+            }
             Err(flow) => flow,
         }
     }
 
     // ---- send, raw ----
 
-    fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
-        if let Some(pipe) = self.ready.pop_front() {
-            self.send_on(pipe, message, io);
-        } else if self.queue.len() < self.send_buffer {
-            self.queue.push_back(std::mem::take(message));
-        } else {
-            return Sent::Full;
-        }
-        self.offer(io);
-        Sent::Done
+    fn send(&mut self, ctx: CtxId, op: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
+        self.requests.send(ctx, op, message, io)
     }
 
     fn can_send(&self) -> bool {
-        !self.ready.is_empty() || self.queue.len() < self.send_buffer
+        self.requests.can_send()
     }
 
     fn unsent(&self) -> usize {
-        self.queue.len()
+        self.requests.unsent()
     }
 
     // ---- receive, raw ----
 
     fn recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.inbox.take(io))
+        Ok(self.replies.pop(io))
     }
 
     fn can_recv(&self) -> bool {
-        !self.inbox.is_empty()
-    }
-
-    // ---- cancelling, raw ----
-
-    fn cancel_send(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Option<Message> {
-        self.offer(io);
-        None
-    }
-
-    fn cancel_recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) {
-        self.inbox.receiver_left(io);
+        !self.replies.is_empty()
     }
 
     // ---- options, raw ----
 
     fn set_option(&mut self, ctx: CtxId, option: ProtocolOption, io: &mut dyn Io) -> Result<()> {
         match option {
-            _ if ctx != CtxId::SOCKET => Err(Error::Closed),
-            ProtocolOption::SendBuffer(limit) => {
-                self.set_send_buffer(limit, io);
-                Ok(())
-            }
-            ProtocolOption::RecvBuffer(limit) => {
-                self.inbox.resize(limit, io);
+            ProtocolOption::RecvBuffer(depth) => {
+                self.replies.resize(options::recv_depth(depth, 0)?, io);
                 Ok(())
             }
             ProtocolOption::Ttl(hops) => Ttl::new(hops).map(drop),
-            _ => Err(Error::NotSupported(
-                "raw req sockets do not have the option",
-            )),
+            _ => self.requests.set_option(ctx, option, io),
         }
     }
 }

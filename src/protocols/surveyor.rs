@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use super::fanout::{Fanout, Overflow};
 use super::ids::OutstandingIds;
-use super::inbox::Inbox;
+use super::options;
+use super::queue::{PausingQueue, RAW_RECV_BUFFER};
 use super::ttl::{Ttl, admit};
 use super::{
     CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
@@ -317,14 +318,14 @@ fn set_id(message: &mut Message, id: u32) {
 /// The raw asking socket of a survey: its user supplies the header, which ends in a survey number.
 pub(crate) struct RawSurveyor {
     pipes: Fanout,
-    inbox: Inbox,
+    received: PausingQueue,
 }
 
 impl RawSurveyor {
     pub(crate) fn new() -> Self {
         Self {
             pipes: Fanout::new(RAW_SEND_QUEUE, Overflow::DropNewest),
-            inbox: Inbox::new(),
+            received: PausingQueue::new(RAW_RECV_BUFFER),
         }
     }
 }
@@ -343,7 +344,7 @@ impl Protocol for RawSurveyor {
 
     fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
         self.pipes.remove_pipe(pipe, io);
-        self.inbox.remove_pipe(pipe, io);
+        self.received.forget(pipe, io);
     }
 
     fn writable(&mut self, pipe: PipeId, io: &mut dyn Io) {
@@ -354,7 +355,10 @@ impl Protocol for RawSurveyor {
 
     fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
         match admit(pipe, &mut message, None, io) {
-            Ok(()) => self.inbox.put(pipe, message, io),
+            Ok(()) => {
+                io.wake_recv(CtxId::SOCKET);
+                self.received.push(message)
+            }
             Err(flow) => flow,
         }
     }
@@ -377,17 +381,11 @@ impl Protocol for RawSurveyor {
     // ---- receive, raw ----
 
     fn recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.inbox.take(io))
+        Ok(self.received.pop(io))
     }
 
     fn can_recv(&self) -> bool {
-        !self.inbox.is_empty()
-    }
-
-    // ---- cancelling, raw ----
-
-    fn cancel_recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) {
-        self.inbox.receiver_left(io);
+        !self.received.is_empty()
     }
 
     // ---- options, raw ----
@@ -396,7 +394,7 @@ impl Protocol for RawSurveyor {
         match option {
             _ if ctx != CtxId::SOCKET => Err(Error::Closed),
             ProtocolOption::RecvBuffer(limit) => {
-                self.inbox.resize(limit, io);
+                self.received.resize(options::recv_depth(limit, 0)?, io);
                 Ok(())
             }
             ProtocolOption::Ttl(hops) => Ttl::new(hops).map(drop),

@@ -466,7 +466,10 @@ macro_rules! sending {
         fn send_with(&self, mut message: Message, patience: Patience) -> Result<(), SendError> {
             let (core, ctx, timeouts) = self.own();
             let sent = core.send(ctx, &mut message, patience, timeouts);
-            sent.map_err(|error| SendError { error, message })
+            sent.map_err(|error| SendError {
+                error,
+                message: Box::new(message),
+            })
         }
     };
 }
@@ -506,9 +509,12 @@ macro_rules! receiving {
             self.recv_with(Patience::Try)
         }
 
+        #[inline]
         fn recv_with(&self, patience: Patience) -> Result<Message> {
             let (core, ctx, timeouts) = self.own();
-            core.recv(ctx, patience, timeouts)
+            let mut message = Message::new();
+            core.recv(ctx, &mut message, patience, timeouts)?;
+            Ok(message)
         }
     };
 }

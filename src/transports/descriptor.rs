@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
+use rustix::net::SocketType;
+
 use super::stream::{self, Ends};
 use super::{Acceptor, Handshake, Setup, Transport, ipc};
 use crate::address::Address;
@@ -54,8 +56,20 @@ impl Transport for Descriptor {
 
 /// Starts the handshake on a connected stream socket.
 pub(crate) fn adopt(fd: OwnedFd, setup: &Setup) -> Result<Box<dyn Handshake>> {
+    check(&fd)?;
     rustix::io::ioctl_fionbio(&fd, true)?;
     Ok(stream::handshake(fd, false, setup, ends))
+}
+
+/// Refuses what is no stream socket, before anything is done to it.
+fn check(fd: &OwnedFd) -> Result<()> {
+    if rustix::net::sockopt::socket_type(fd)? == SocketType::STREAM {
+        Ok(())
+    } else {
+        Err(Error::InvalidArgument(
+            "the descriptor is not a stream socket",
+        ))
+    }
 }
 
 // ---- listening ----
@@ -69,6 +83,7 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// Hands a descriptor over. It is closed with the listener if that never came to it.
     pub(crate) fn put(&self, fd: OwnedFd) -> Result<()> {
+        check(&fd)?;
         let mut waiting = lock(&self.waiting);
         if waiting.len() == WAITING {
             return Err(Error::Busy);

@@ -201,13 +201,13 @@ fn pair(name: &Address) -> (Arc<InprocConnection>, Arc<InprocConnection>) {
 }
 
 impl InprocConnection {
-    fn tell_peer(&self, readable: bool, writable: bool) {
+    fn tell_peer(&self, readable: bool, writable: bool, hangup: bool) {
         if let Some(tell) = self.there.get() {
             tell(Event {
                 key: 0,
                 readable,
                 writable,
-                hangup: false,
+                hangup,
             });
         }
     }
@@ -249,7 +249,7 @@ impl Connection for InprocConnection {
         drop(state);
         batch.settle_whole();
         if was_empty {
-            self.tell_peer(true, false);
+            self.tell_peer(true, false, false);
         }
         Ok(())
     }
@@ -280,14 +280,14 @@ impl Connection for InprocConnection {
         let more = state.finished;
         drop(state);
         if awaited {
-            self.tell_peer(false, true);
+            self.tell_peer(false, true, false);
         }
         Ok(Received::Some { more })
     }
 
     fn finish(&self) {
         lock(&self.out.state).finished = true;
-        self.tell_peer(true, false);
+        self.tell_peer(true, false, true);
     }
 
     fn local_address(&self) -> Address {
@@ -307,7 +307,7 @@ impl Drop for InprocConnection {
         let unread = std::mem::take(&mut into.messages);
         drop(into);
         drop(unread);
-        self.tell_peer(true, true);
+        self.tell_peer(true, true, true);
     }
 }
 

@@ -575,16 +575,6 @@ fn raw_sends_to_a_free_pipe_or_waits() {
 }
 
 #[test]
-fn raw_wakes_one_sender_after_the_other_while_there_is_room() {
-    let (mut mock, mut raw) = (Mock::new(), RawReq::new());
-    mock.attach(&mut raw, 1, 3).unwrap();
-    for _ in 0..3 {
-        mock.try_send(&mut raw, SOCKET, "x").unwrap();
-    }
-    assert_eq!(mock.send_wakes.len(), 3);
-}
-
-#[test]
 fn raw_queues_as_many_messages_as_its_send_buffer_has_room_for() {
     let (mut mock, mut raw) = (Mock::new(), RawReq::new());
     set(&mut mock, &mut raw, ProtocolOption::SendBuffer(2)).unwrap();

@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Runs everything that has to pass, from formatting to interoperation with nng, pynng and nanomsg.
+#
+#   ./test.sh          everything; installs the other implementations if they are missing
+#   ./test.sh quick    without them, and without the tests against them
+#
+# Interop tests that miss their peer fail. Set PYTHON to choose the interpreter for pynng's environment.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+exec </dev/null
+
+quick=false
+case "${1-}" in
+"") ;;
+quick) quick=true ;;
+*)
+    echo "usage: ./test.sh [quick]" >&2
+    exit 2
+    ;;
+esac
+
+passed=0
+
+# step NAME COMMAND...: runs a command, shows its output, and prints a line with its time.
+step() {
+    local name=$1 start=$SECONDS
+    shift
+    echo "==> $name"
+    if ! "$@"; then
+        echo "==> FAILED: $name ($((SECONDS - start)) s)"
+        echo "$passed passed, 1 failed, the rest not run (${SECONDS} s)"
+        exit 1
+    fi
+    passed=$((passed + 1))
+    echo "==> ok: $name ($((SECONDS - start)) s)"
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# What the interop tests talk to: nngcat, nanocat, and pynng in .venv.
+install_peers() {
+    local packages=()
+    command -v nngcat >/dev/null || packages+=(nng-utils)
+    command -v nanocat >/dev/null || packages+=(nanomsg-utils)
+    local python=${PYTHON-python3}
+    if ! [ -x .venv/bin/python ] && ! "$python" -c 'import ensurepip' 2>/dev/null; then
+        packages+=(python3 python3-venv)
+    fi
+    if [ ${#packages[@]} -gt 0 ]; then
+        export DEBIAN_FRONTEND=noninteractive
+        as_root apt-get update -q
+        as_root apt-get install -q -y --no-install-recommends "${packages[@]}"
+    fi
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    .venv/bin/python -c 'import pynng' 2>/dev/null ||
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check pynng
+    .venv/bin/python -c 'import pynng; print("pynng", pynng.__version__)'
+}
+
+# run_tests ARGUMENT...: runs tests with nextest where it is installed, else with cargo itself.
+run_tests() {
+    if cargo nextest --version >/dev/null 2>&1; then
+        cargo nextest run --no-fail-fast "$@"
+    else
+        cargo test --no-fail-fast "$@"
+    fi
+}
+
+all_tests() {
+    local skip=()
+    if $quick; then
+        # Tests against other implementations are in test binaries whose name begins with interop.
+        local file
+        for file in tests/*.rs; do
+            case $(basename "$file" .rs) in
+            interop*) ;;
+            *) skip+=(--test "$(basename "$file" .rs)") ;;
+            esac
+        done
+        skip+=(--lib --bins)
+    fi
+    run_tests --all-features ${skip[@]+"${skip[@]}"}
+}
+
+# The poller for systems without epoll, on this one: its own tests, and messages through real sockets.
+portable_poller() {
+    export RUSTFLAGS="${RUSTFLAGS-} --cfg wirebird_portable_poller"
+    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR-target}/portable"
+    cargo build --examples
+    cargo test --lib poller
+    cargo test --test examples
+}
+
+no_warnings() {
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
+}
+
+$quick || step "install nngcat, nanocat and pynng" install_peers
+step "formatting" cargo fmt --check
+step "lints" cargo clippy --all-targets --all-features -- -D warnings
+step "lints without the command" cargo clippy --lib --tests --examples --no-default-features -- -D warnings
+step "documentation" no_warnings
+step "build" cargo build --all-features --bins --examples
+step "tests" all_tests
+step "documentation tests" cargo test --doc --all-features
+step "portable poller" portable_poller
+echo "$passed passed, 0 failed (${SECONDS} s)"

@@ -1,0 +1,251 @@
+//! Runs every example as a program and checks what it prints.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+/// An example must have ended by itself after this time.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Where cargo puts the examples: beside the directory of this test's own binary.
+fn program(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows its own binary");
+    let target = own
+        .ancestors()
+        .find(|directory| directory.join("examples").is_dir())
+        .expect("the build directory has an examples directory");
+    let program = target
+        .join("examples")
+        .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{name}.rs"));
+    let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
+    assert!(
+        changed(&program) > changed(&source),
+        "{} is not built, or not from the present source; run all targets, as `cargo test` does, \
+         or `cargo build --examples` first",
+        program.display()
+    );
+    program
+}
+
+fn run(name: &str, url: Option<&str>) -> String {
+    let mut child = Command::new(program(name))
+        .args(url)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the example starts");
+    let (done, ended) = mpsc::channel();
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    thread::spawn(move || {
+        let read = |from: Option<Box<dyn std::io::Read + Send>>| {
+            let mut bytes = Vec::new();
+            let read = from.map(|mut from| from.read_to_end(&mut bytes));
+            read.transpose().map(|_| bytes)
+        };
+        let stdout = read(stdout.map(|one| Box::new(one) as _));
+        let stderr = read(stderr.map(|one| Box::new(one) as _));
+        done.send((stdout, stderr))
+    });
+    let Ok((stdout, stderr)) = ended.recv_timeout(LIMIT) else {
+        child.kill().expect("the example can be ended");
+        panic!("the example {name} with {url:?} did not end within {LIMIT:?}");
+    };
+    let output = Output {
+        status: child.wait().expect("the example has ended"),
+        stdout: stdout.expect("its output can be read"),
+        stderr: stderr.expect("its error output can be read"),
+    };
+    let text = String::from_utf8(output.stdout).expect("an example prints text");
+    assert!(
+        output.status.success() && output.stderr.is_empty(),
+        "the example {name} with {url:?} gave {}\n{text}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    text
+}
+
+/// Runs an example over tcp, in process and over ipc, and looks for each expected line.
+fn check(name: &str, expected: &[&str]) {
+    let directory = tempfile::tempdir().expect("a directory for socket files");
+    let ipc = format!("ipc://{}", directory.path().join("socket").display());
+    for url in [None, Some("inproc://example"), Some(&ipc)] {
+        contains(name, url, &run(name, url), expected);
+    }
+}
+
+fn contains(name: &str, url: Option<&str>, text: &str, expected: &[&str]) {
+    let lines: BTreeSet<&str> = text.lines().collect();
+    for line in expected {
+        assert!(
+            lines.contains(line),
+            "the example {name} with {url:?} does not print {line:?} but\n{text}"
+        );
+    }
+}
+
+#[test]
+fn pair_exchanges_messages_and_turns_a_third_socket_away() {
+    check(
+        "pair",
+        &[
+            "right received ping",
+            "left received pong",
+            "a third socket was turned away: connection rejected",
+            "left received still here",
+        ],
+    );
+}
+
+#[test]
+fn reqrep_squares_every_number() {
+    check(
+        "reqrep",
+        &[
+            "the square of 7 is 49",
+            "the square of 12 is 144",
+            "the square of 100 is 10000",
+        ],
+    );
+}
+
+#[test]
+fn pubsub_delivers_by_topic() {
+    check(
+        "pubsub",
+        &[
+            "weather received weather.rain 3 mm",
+            "weather received weather.wind 12 km/h",
+            "everything received sports.score 2:1",
+            "weather was spared the sports",
+        ],
+    );
+}
+
+#[test]
+fn pipeline_does_every_job_once() {
+    check(
+        "pipeline",
+        &[
+            "the squares of 1 to 10 add up to 385",
+            "2 workers did 10 jobs",
+        ],
+    );
+}
+
+#[test]
+fn survey_hears_those_who_answer() {
+    check(
+        "survey",
+        &[
+            "carl was asked who is there?",
+            "answer: anna is",
+            "answer: bert is",
+            "2 of 3 answered",
+        ],
+    );
+}
+
+#[test]
+fn bus_reaches_every_other_node() {
+    check(
+        "bus",
+        &[
+            "red heard hello from blue, hello from green",
+            "green heard hello from blue, hello from red",
+            "blue heard hello from green, hello from red",
+        ],
+    );
+}
+
+#[test]
+fn contexts_get_their_own_replies() {
+    check(
+        "contexts",
+        &[
+            "got reply to request 0",
+            "got reply to request 4",
+            "5 requests were served",
+        ],
+    );
+}
+
+#[test]
+fn polyamorous_answers_the_peer_that_asked() {
+    check(
+        "polyamorous",
+        &[
+            "the hub heard I am ann",
+            "ann heard welcome, ann",
+            "ben heard welcome, ben",
+        ],
+    );
+}
+
+#[test]
+fn device_carries_requests_and_replies() {
+    check(
+        "device",
+        &[
+            "reply: job 0 is done",
+            "reply: job 1 is done",
+            "the device ended with its socket",
+        ],
+    );
+}
+
+#[test]
+fn events_tell_of_every_change() {
+    check(
+        "events",
+        &[
+            "monitor: a peer was added",
+            "received counted",
+            "monitor: a peer was rejected: connection rejected",
+            "monitor: the peer is gone",
+            "added 1, rejected at least 1: true",
+            "received 1 message of 7 bytes",
+        ],
+    );
+}
+
+#[test]
+fn handover_uses_connected_descriptors() {
+    for url in [None, Some("socket://")] {
+        let text = run("handover", url);
+        contains(
+            "handover",
+            url,
+            &text,
+            &[
+                "asked who are you?",
+                "answered the one you were given",
+                "2 connections were handed over",
+            ],
+        );
+    }
+}
+
+#[test]
+fn examples_are_short_and_say_how_to_run_them() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    for entry in fs::read_dir(examples).expect("the examples are there") {
+        let path = entry.expect("the directory can be read").path();
+        let text = fs::read_to_string(&path).expect("an example is text");
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        assert!(text.lines().count() < 80, "{name} is too long");
+        assert!(
+            text.starts_with("//! "),
+            "{name} does not say what it shows"
+        );
+        let command = format!("cargo run --example {name}");
+        assert!(text.contains(&command), "{name} does not say how to run it");
+        assert!(!text.contains("sleep"), "{name} sleeps");
+    }
+}
