@@ -106,11 +106,16 @@ impl Place {
     }
 }
 
+/// Held while a child is made: until it runs its program it has all descriptors of this process, and a listener that
+/// was closed here goes on there.
+static FORKING: Mutex<()> = Mutex::new(());
+
 /// A port for a listener of another program, which cannot say which one it got.
 ///
 /// It lies below the range that the system gives to those who ask for any port, so that no other socket of this
 /// machine gets it meanwhile, and tests that run at the same time keep away from it because of the lock.
 fn reserve_port() -> (u16, File) {
+    let _no_child_inherits_the_probe = FORKING.lock();
     let directory = std::env::temp_dir().join("wirebird-test-ports");
     std::fs::create_dir_all(&directory).expect("a directory for locks");
     let start = u16::try_from(std::process::id() % 10_000).unwrap_or(0);
@@ -219,7 +224,10 @@ impl Program {
             None => Stdio::null(),
         });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = match command.spawn() {
+        let forking = FORKING.lock();
+        let spawned = command.spawn();
+        drop(forking);
+        let mut child = match spawned {
             Ok(child) => child,
             Err(error) if error.kind() == ErrorKind::NotFound => panic!(
                 "{} is not installed: {} (./test.sh does it)",
@@ -510,13 +518,15 @@ fn unpack(mut out: &[u8]) -> Vec<Vec<u8>> {
 #[derive(Debug)]
 pub struct Data {
     directory: TempDir,
+    empty: bool,
 }
 
 impl Data {
     pub fn new(content: &[u8]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(directory.path().join("data"), content).expect("a file of data");
-        Self { directory }
+        let empty = content.is_empty();
+        Self { directory, empty }
     }
 
     pub fn path(&self) -> PathBuf {
@@ -525,6 +535,10 @@ impl Data {
 
     /// The option of nngcat, nanocat and ours that sends it.
     pub fn option(&self) -> String {
+        if self.empty {
+            // nanocat aborts on an empty file.
+            return "--data=".into();
+        }
         format!("--file={}", self.path().display())
     }
 }
