@@ -11,12 +11,13 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
-use wirebird::{Pattern, Socket, SocketOptions};
+use wirebird::{Event, Monitor, Pattern, Socket, SocketOptions};
 
 /// Only a test that fails waits for so long.
 pub const DEADLINE: Duration = Duration::from_secs(20);
@@ -49,6 +50,8 @@ pub fn assert_same(found: &[u8], expected: &[u8], what: &str) {
 pub enum Scheme {
     Tcp,
     Ipc,
+    /// Unix-domain names without a file, which Linux has.
+    Abstract,
 }
 
 /// Who listens; the other one dials.
@@ -69,6 +72,7 @@ pub struct Place {
 enum Held {
     Port(File),
     Directory(TempDir),
+    Name,
 }
 
 impl Place {
@@ -86,6 +90,14 @@ impl Place {
                 Self {
                     url: format!("ipc://{}", directory.path().join("s").display()),
                     held: Held::Directory(directory),
+                }
+            }
+            Scheme::Abstract => {
+                static LAST: AtomicU32 = AtomicU32::new(0);
+                let number = LAST.fetch_add(1, Ordering::Relaxed);
+                Self {
+                    url: format!("abstract://wirebird-{}-{number}", std::process::id()),
+                    held: Held::Name,
                 }
             }
         }
@@ -210,20 +222,37 @@ impl Program {
         self.start_with_input(args, None)
     }
 
+    /// Starts the program with a standard input that [`Running::tell`] writes to.
+    pub fn start_talking<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>) -> Running {
+        self.launch(args, Stdio::piped())
+    }
+
     /// Starts the program, with `input` and then its end as standard input.
     pub fn start_with_input<W: AsRef<OsStr>>(
         &self,
         args: impl IntoIterator<Item = W>,
         input: Option<Vec<u8>>,
     ) -> Running {
+        let stdin = match input {
+            Some(_) => Stdio::piped(),
+            None => Stdio::null(),
+        };
+        let mut running = self.launch(args, stdin);
+        if let (Some(mut stdin), Some(input)) = (running.child.stdin.take(), input) {
+            // A program that ends early does not want all of it.
+            thread::spawn(move || stdin.write_all(&input));
+        }
+        running
+    }
+
+    fn launch<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>, stdin: Stdio) -> Running {
         let (program, first) = self.command.split_first().expect("a program has a name");
         let mut command = Command::new(program);
         command.args(first).args(args);
-        command.stdin(match input {
-            Some(_) => Stdio::piped(),
-            None => Stdio::null(),
-        });
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let forking = FORKING.lock();
         let spawned = command.spawn();
         drop(forking);
@@ -236,10 +265,6 @@ impl Program {
             ),
             Err(error) => panic!("cannot start {command:?}: {error}"),
         };
-        if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-            // A program that ends early does not want all of it.
-            thread::spawn(move || stdin.write_all(&input));
-        }
         Running {
             line: format!("{command:?}"),
             out: Output::of(child.stdout.take().expect("a pipe was asked for")),
@@ -278,6 +303,14 @@ impl Running {
     /// Keeps a file for as long as the program runs.
     pub fn keep(&mut self, data: Option<Data>) {
         self.kept = data;
+    }
+
+    /// Writes a line to the program's standard input.
+    #[track_caller]
+    pub fn tell(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut();
+        let stdin = stdin.expect("the program was started to be talked to");
+        writeln!(stdin, "{line}").expect("the program listens");
     }
 
     /// Waits for a line of standard output that begins with `start`, and gives the rest of it.
@@ -554,4 +587,17 @@ pub fn options() -> SocketOptions {
 /// A socket with [`options`].
 pub fn socket<P: Pattern>() -> Socket<P> {
     Socket::with_options(&options()).expect("a socket")
+}
+
+/// Waits for an event.
+#[track_caller]
+pub fn wait_for_event(monitor: &Monitor, is_it: impl Fn(&Event) -> bool) {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let event = monitor.recv_timeout(left);
+        if is_it(&event.expect("the event comes")) {
+            return;
+        }
+    }
 }
