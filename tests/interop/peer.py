@@ -1,0 +1,253 @@
+"""The pynng side of tests/interop_pynng.rs: one function for each part a test gives it.
+
+    peer.py FUNCTION ARGUMENT...
+
+Each prints a line when it is ready for its peer and "done" when all went as it should, and ends with an error
+otherwise. After "done" it stays, since nng drops what it has not written when it closes.
+"""
+
+import asyncio
+import sys
+import threading
+
+import pynng
+
+DEADLINE_MS = 20_000
+
+
+def body(size, seed):
+    """The same bytes as `body` in tests/peers/mod.rs."""
+    return bytes((at * 131 + (at >> 8) + seed) & 0xFF for at in range(size))
+
+
+def check(found, expected, what):
+    if found != expected:
+        raise SystemExit(
+            f"{what}: {len(found)} bytes instead of {len(expected)}, begins {found[:40]!r}"
+        )
+
+
+def say(line):
+    print(line, flush=True)
+
+
+def stay():
+    say("done")
+    threading.Event().wait()
+
+
+def open_socket(kind, raw=False, **options):
+    options.setdefault("recv_timeout", DEADLINE_MS)
+    options.setdefault("send_timeout", DEADLINE_MS)
+    options.setdefault("reconnect_time_min", 10)
+    if raw:
+        options["opener"] = getattr(pynng.lib, f"nng_{kind.lower()}_open_raw")
+    if kind == "Sub0":
+        options.setdefault("topics", "")
+    return getattr(pynng, kind)(**options)
+
+
+def connect(socket, role, url):
+    """Connects the socket and waits until it has its peer."""
+    connected = threading.Event()
+    socket.add_post_pipe_connect_cb(lambda pipe: connected.set())
+    if role == "listen":
+        socket.listen(url)
+        say("listening")
+    else:
+        socket.dial(url, block=True)
+    if not connected.wait(DEADLINE_MS / 1000):
+        raise SystemExit("nobody came")
+
+
+def exchange(kind, role, url, *sizes):
+    """Sends a message of each size and receives one, in the order that the protocol has."""
+    with open_socket(kind) as socket:
+        connect(socket, role, url)
+        for size in map(int, sizes):
+            if kind in ("Rep0", "Respondent0", "Sub0", "Pull0"):
+                check(socket.recv(), body(size, 2), "message")
+            if kind not in ("Sub0", "Pull0"):
+                socket.send(body(size, 1))
+            if kind in ("Pair0", "Pair1", "Bus0", "Req0", "Surveyor0"):
+                check(socket.recv(), body(size, 2), "message")
+        stay()
+
+
+def echo_raw(kind, role, url, count):
+    """Sends messages back through a raw socket, whose headers lead them to where they came from."""
+    with open_socket(kind, raw=True) as socket:
+        assert socket.raw
+        connect(socket, role, url)
+        for _ in range(int(count)):
+            socket.send_msg(socket.recv_msg())
+        stay()
+
+
+def echo(kind, role, url):
+    """Sends messages back for ever."""
+    with open_socket(kind, recv_timeout=-1) as socket:
+        connect(socket, role, url)
+        while True:
+            socket.send(socket.recv())
+
+
+def request(kind, url, *texts):
+    """Asks each text of a peer that sends everything back."""
+    with open_socket(kind, dial=url) as socket:
+        for text in texts:
+            socket.send(text.encode())
+            check(socket.recv(), text.encode(), "answer")
+        stay()
+
+
+def receive_all(kind, role, url, count):
+    with open_socket(kind) as socket:
+        connect(socket, role, url)
+        for number in range(int(count)):
+            check(socket.recv(), body(number % 300, number), f"message {number}")
+        stay()
+
+
+def send_and_go(kind, role, url, count):
+    """Sends all and ends. nng writes what it was given as fast as the kernel takes it, but does not wait for that
+    when it closes: an answer to a last request is the proof that it has."""
+    with open_socket(kind) as socket:
+        connect(socket, role, url)
+        for number in range(int(count)):
+            socket.send(body(number % 300, number))
+        say("sent")
+        sys.stdin.readline()
+
+
+def ask_from_contexts(url, count):
+    """Has many requests outstanding at the same time on one socket."""
+
+    async def ask(socket, number):
+        with socket.new_context() as context:
+            await context.asend(f"request {number}".encode())
+            check(await context.arecv(), f"answer {number}".encode(), "answer")
+
+    async def ask_all():
+        with open_socket("Req0", dial=url) as socket:
+            await asyncio.gather(*(ask(socket, number) for number in range(int(count))))
+
+    asyncio.run(ask_all())
+    stay()
+
+
+def answer_from_contexts(url, count):
+    """Holds many requests at the same time, and answers the last one first."""
+    with open_socket("Rep0") as socket:
+        connect(socket, "listen", url)
+        held = []
+        for _ in range(int(count)):
+            context = socket.new_context()
+            held.append((context, context.recv()))
+        for context, question in reversed(held):
+            context.send(question.replace(b"request", b"answer"))
+        stay()
+
+
+def survey_from_contexts(url, count):
+    """Makes several surveys at the same time and reads the answers of the last one first."""
+    with open_socket("Surveyor0", survey_time=DEADLINE_MS) as socket:
+        connect(socket, "dial", url)
+        contexts = [socket.new_context() for _ in range(int(count))]
+        for number, context in enumerate(contexts):
+            context.send(f"survey {number}".encode())
+        for number, context in reversed(list(enumerate(contexts))):
+            check(context.recv(), f"answer {number}".encode(), "answer")
+        stay()
+
+
+def hub(url, count):
+    """A polyamorous pair that answers each of its peers by name."""
+    with open_socket("Pair1", polyamorous=True) as socket:
+        socket.listen(url)
+        say("listening")
+        held = [socket.recv_msg() for _ in range(int(count))]
+        for message in reversed(held):
+            message.pipe.send(b"hello " + message.bytes)
+        stay()
+
+
+def survey_in_vain(url):
+    """A survey without an answer times out; its answer does not belong to the next one."""
+    with open_socket("Surveyor0", survey_time=200) as socket:
+        connect(socket, "dial", url)
+        socket.send(b"first")
+        try:
+            raise SystemExit(f"answered: {socket.recv()!r}")
+        except pynng.Timeout:
+            say("timed out")
+        socket.survey_time = DEADLINE_MS
+        socket.send(b"second")
+        check(socket.recv(), b"answer to second", "answer")
+        stay()
+
+
+def keep_silent(kind, url):
+    """Receives and does not answer."""
+    with open_socket(kind) as socket:
+        connect(socket, "listen", url)
+        socket.recv()
+        stay()
+
+
+def turn_away(kind, url, ttl):
+    """Receives nothing within a while when its limit of hops is `ttl`, then, with one more, what it then gets."""
+    with open_socket(kind, dial=url) as socket:
+        socket.ttl_max = int(ttl)
+        socket.recv_timeout = 300
+        say("ready")
+        try:
+            raise SystemExit(f"got {socket.recv()!r} after too many hops")
+        except pynng.Timeout:
+            say("nothing")
+        socket.ttl_max = int(ttl) + 1
+        socket.recv_timeout = DEADLINE_MS
+        message = socket.recv()
+        if kind == "Rep0" or kind == "Respondent0":
+            socket.send(message)
+        check(message, b"second", "message")
+        stay()
+
+
+def speak(kind, url):
+    """Sends "first" now and "second" when it is told to."""
+    with open_socket(kind) as socket:
+        connect(socket, "dial", url)
+        socket.send(b"first")
+        say("sent")
+        sys.stdin.readline()
+        socket.send(b"second")
+        if kind == "Req0" or kind == "Surveyor0":
+            check(socket.recv(), b"second", "answer")
+        stay()
+
+
+def subscribe(url, topic, *expected):
+    with open_socket("Sub0", topics=topic) as socket:
+        connect(socket, "dial", url)
+        for text in expected:
+            check(socket.recv(), text.encode(), "message")
+        stay()
+
+
+def refused(url):
+    """Dials a peer of a protocol that does not fit, which is turned away."""
+    removed = threading.Event()
+    with open_socket("Pair0") as socket:
+        socket.add_post_pipe_remove_cb(lambda pipe: removed.set())
+        try:
+            socket.dial(url, block=True)
+        except pynng.NNGException:
+            removed.set()
+        if not removed.wait(DEADLINE_MS / 1000):
+            raise SystemExit("the connection was kept")
+    say("done")
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,603 @@
+//! Other programs as peers: started, watched and ended here.
+//!
+//! Nothing sleeps to wait for them: what they print is waited for, until a deadline that only a failure reaches.
+
+// Every test program uses its own part of this.
+#![allow(dead_code)]
+
+use std::ffi::OsStr;
+use std::fs::{File, TryLockError};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+use wirebird::{Event, Monitor, Pattern, Socket, SocketOptions};
+
+/// Only a test that fails waits for so long.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Empty, short, longer than a read buffer, and long: what every protocol is tried with.
+pub const SIZES: [usize; 4] = [0, 5, 70_000, 1 << 20];
+
+/// The bytes of a message; two with different seeds differ, and so do the parts of one.
+pub fn body(size: usize, seed: usize) -> Vec<u8> {
+    (0..size)
+        .map(|at| u8::try_from((at.wrapping_mul(131) + (at >> 8) + seed) & 0xff).unwrap_or(0))
+        .collect()
+}
+
+/// Compares without printing a megabyte when it fails.
+#[track_caller]
+pub fn assert_same(found: &[u8], expected: &[u8], what: &str) {
+    if found != expected {
+        let differs = found.iter().zip(expected).position(|(a, b)| a != b);
+        panic!(
+            "{what}: {} bytes instead of {}, first difference at {differs:?}; begins with {:?}",
+            found.len(),
+            expected.len(),
+            &found[..found.len().min(40)]
+        );
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Tcp,
+    Ipc,
+    /// Unix-domain names without a file, which Linux has.
+    Abstract,
+}
+
+/// Who listens; the other one dials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    WirebirdListens,
+    WirebirdDials,
+}
+
+/// An address that nobody else uses as long as this lives.
+#[derive(Debug)]
+pub struct Place {
+    url: String,
+    held: Held,
+}
+
+#[derive(Debug)]
+enum Held {
+    Port(File),
+    Directory(TempDir),
+    Name,
+}
+
+impl Place {
+    pub fn new(scheme: Scheme) -> Self {
+        match scheme {
+            Scheme::Tcp => {
+                let (port, lock) = reserve_port();
+                Self {
+                    url: format!("tcp://127.0.0.1:{port}"),
+                    held: Held::Port(lock),
+                }
+            }
+            Scheme::Ipc => {
+                let directory = tempfile::tempdir().expect("a temporary directory");
+                Self {
+                    url: format!("ipc://{}", directory.path().join("s").display()),
+                    held: Held::Directory(directory),
+                }
+            }
+            Scheme::Abstract => {
+                static LAST: AtomicU32 = AtomicU32::new(0);
+                let number = LAST.fetch_add(1, Ordering::Relaxed);
+                Self {
+                    url: format!("abstract://wirebird-{}-{number}", std::process::id()),
+                    held: Held::Name,
+                }
+            }
+        }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The port of a tcp address.
+    pub fn port(&self) -> &str {
+        self.url.rsplit(':').next().unwrap_or_default()
+    }
+
+    /// The path of an ipc address.
+    pub fn path(&self) -> &str {
+        self.url.strip_prefix("ipc://").unwrap_or_default()
+    }
+}
+
+/// Held while a child is made: until it runs its program it has all descriptors of this process, and a listener that
+/// was closed here goes on there.
+static FORKING: Mutex<()> = Mutex::new(());
+
+/// A port for a listener of another program, which cannot say which one it got.
+///
+/// It lies below the range that the system gives to those who ask for any port, so that no other socket of this
+/// machine gets it meanwhile, and tests that run at the same time keep away from it because of the lock.
+fn reserve_port() -> (u16, File) {
+    let _no_child_inherits_the_probe = FORKING.lock();
+    let directory = std::env::temp_dir().join("wirebird-test-ports");
+    std::fs::create_dir_all(&directory).expect("a directory for locks");
+    let start = u16::try_from(std::process::id() % 10_000).unwrap_or(0);
+    for step in 0..10_000 {
+        let port = 20_000 + (start + step * 7) % 10_000;
+        let lock = File::create(directory.join(port.to_string())).expect("a lock file");
+        match lock.try_lock() {
+            Ok(()) if TcpListener::bind(("127.0.0.1", port)).is_ok() => return (port, lock),
+            Ok(()) | Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => panic!("cannot lock a port: {error}"),
+        }
+    }
+    panic!("no port is free");
+}
+
+/// A program that a test runs against.
+#[derive(Debug, Clone)]
+pub struct Program {
+    command: Vec<PathBuf>,
+    /// How to get it.
+    install: &'static str,
+}
+
+impl Program {
+    /// nng's `nngcat`.
+    pub fn nngcat() -> Self {
+        // Into a pipe it would keep the line that says it listens until its first message.
+        Self {
+            command: vec!["stdbuf".into(), "-oL".into(), "nngcat".into()],
+            install: "apt-get install nng-utils",
+        }
+        .checked("nngcat")
+    }
+
+    /// nanomsg's `nanocat`.
+    pub fn nanocat() -> Self {
+        Self {
+            command: vec!["nanocat".into()],
+            install: "apt-get install nanomsg-utils",
+        }
+        .checked("nanocat")
+    }
+
+    /// The `wirebird` command of this build.
+    pub fn wirebird() -> Self {
+        Self {
+            command: vec![env!("CARGO_BIN_EXE_wirebird").into()],
+            install: "cargo build",
+        }
+    }
+
+    /// `wirebird cat`.
+    pub fn wirebird_cat() -> Self {
+        let mut program = Self::wirebird();
+        program.command.push("cat".into());
+        program
+    }
+
+    /// A script of tests/interop under a Python that has pynng.
+    pub fn pynng(script: &str) -> Self {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let python = std::env::var_os("WIREBIRD_PYTHON")
+            .map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
+        let script = root.join("tests/interop").join(script);
+        Self {
+            command: vec![python, script],
+            install: "python3 -m venv .venv && .venv/bin/pip install pynng",
+        }
+    }
+
+    /// Any other program.
+    pub fn at(path: &Path) -> Self {
+        Self {
+            command: vec![path.into()],
+            install: "build it",
+        }
+    }
+
+    /// Fails here, and not with an error of `stdbuf`, when the program is missing.
+    fn checked(self, name: &str) -> Self {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).any(|directory| directory.join(name).is_file());
+        assert!(
+            found,
+            "{name} is not installed: {} (./test.sh does it)",
+            self.install
+        );
+        self
+    }
+
+    pub fn start<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>) -> Running {
+        self.start_with_input(args, None)
+    }
+
+    /// Starts the program with a standard input that [`Running::tell`] writes to.
+    pub fn start_talking<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>) -> Running {
+        self.launch(args, Stdio::piped())
+    }
+
+    /// Starts the program, with `input` and then its end as standard input.
+    pub fn start_with_input<W: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = W>,
+        input: Option<Vec<u8>>,
+    ) -> Running {
+        let stdin = match input {
+            Some(_) => Stdio::piped(),
+            None => Stdio::null(),
+        };
+        let mut running = self.launch(args, stdin);
+        if let (Some(mut stdin), Some(input)) = (running.child.stdin.take(), input) {
+            // A program that ends early does not want all of it.
+            thread::spawn(move || stdin.write_all(&input));
+        }
+        running
+    }
+
+    fn launch<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>, stdin: Stdio) -> Running {
+        let (program, first) = self.command.split_first().expect("a program has a name");
+        let mut command = Command::new(program);
+        command.args(first).args(args);
+        command
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let forking = FORKING.lock();
+        let spawned = command.spawn();
+        drop(forking);
+        let mut child = match spawned {
+            Ok(child) => child,
+            Err(error) if error.kind() == ErrorKind::NotFound => panic!(
+                "{} is not installed: {} (./test.sh does it)",
+                program.display(),
+                self.install
+            ),
+            Err(error) => panic!("cannot start {command:?}: {error}"),
+        };
+        Running {
+            line: format!("{command:?}"),
+            out: Output::of(child.stdout.take().expect("a pipe was asked for")),
+            err: Output::of(child.stderr.take().expect("a pipe was asked for")),
+            child,
+            kept: None,
+        }
+    }
+
+    /// Runs the program to its end.
+    pub fn run<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>) -> Finished {
+        self.start(args).finish()
+    }
+}
+
+/// What a program did.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finished {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub out: Vec<u8>,
+    pub err: String,
+}
+
+/// A program that runs; it ends with this.
+#[derive(Debug)]
+pub struct Running {
+    line: String,
+    child: Child,
+    out: Output,
+    err: Output,
+    kept: Option<Data>,
+}
+
+impl Running {
+    /// Keeps a file for as long as the program runs.
+    pub fn keep(&mut self, data: Option<Data>) {
+        self.kept = data;
+    }
+
+    /// Writes a line to the program's standard input.
+    #[track_caller]
+    pub fn tell(&mut self, line: &str) {
+        let stdin = self.child.stdin.as_mut();
+        let stdin = stdin.expect("the program was started to be talked to");
+        writeln!(stdin, "{line}").expect("the program listens");
+    }
+
+    /// Waits for a line of standard output that begins with `start`, and gives the rest of it.
+    #[track_caller]
+    pub fn line(&self, start: &str) -> String {
+        let found = self.out.wait(|out| {
+            let text = String::from_utf8_lossy(out);
+            let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+            let rest = whole.lines().find_map(|line| line.strip_prefix(start));
+            rest.map(str::to_owned)
+        });
+        self.or_fail(found, &format!("a line that begins with {start:?}"))
+    }
+
+    /// Waits until `count` MessagePack objects were printed, after the lines that `--verbose` prints first.
+    #[track_caller]
+    pub fn messages(&self, count: usize) -> Vec<Vec<u8>> {
+        let found = self.out.wait(|out| {
+            let mut messages = unpack(out);
+            (messages.len() >= count).then(|| {
+                messages.truncate(count);
+                messages
+            })
+        });
+        self.or_fail(found, &format!("{count} messages"))
+    }
+
+    /// Waits until standard output is exactly `expected`, and fails as soon as it cannot become that.
+    #[track_caller]
+    pub fn prints(&self, expected: &[u8]) {
+        let found = self
+            .out
+            .wait(|out| (out == expected || !expected.starts_with(out)).then(|| out.to_vec()));
+        let found = self.or_fail(found, "its output");
+        assert_same(&found, expected, &self.line);
+    }
+
+    /// Waits until the program has printed `count` bytes, and gives all it has printed.
+    #[track_caller]
+    pub fn bytes(&self, count: usize) -> Vec<u8> {
+        let found = self
+            .out
+            .wait(|out| (out.len() >= count).then(|| out.to_vec()));
+        self.or_fail(found, &format!("{count} bytes"))
+    }
+
+    /// Waits until the program ends by itself.
+    #[track_caller]
+    pub fn finish(mut self) -> Finished {
+        let status = self.status();
+        // What it wrote is read to the end only after it has ended.
+        let (Some(out), Some(err)) = (self.out.whole(), self.err.whole()) else {
+            panic!("{} left its output open", self.line);
+        };
+        Finished {
+            code: status.code(),
+            out,
+            err: String::from_utf8_lossy(&err).into_owned(),
+        }
+    }
+
+    /// Waits until the program ends by itself, and fails when it does not end well.
+    #[track_caller]
+    pub fn succeed(self) -> Vec<u8> {
+        let line = self.line.clone();
+        let finished = self.finish();
+        assert_eq!(
+            finished.code,
+            Some(0),
+            "{line} failed:\n{}\n{}",
+            String::from_utf8_lossy(&finished.out),
+            finished.err
+        );
+        finished.out
+    }
+
+    #[track_caller]
+    fn status(&mut self) -> ExitStatus {
+        // A process that has closed its output is all but gone; the operating system has no wait with a deadline.
+        let end = Instant::now() + DEADLINE;
+        loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status,
+                Ok(None) if Instant::now() < end => thread::sleep(Duration::from_millis(2)),
+                Ok(None) => panic!("{}", self.failure("to end")),
+                Err(error) => panic!("{}: {error}", self.line),
+            }
+        }
+    }
+
+    /// Ends the program at once, as a crash would.
+    pub fn kill(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    #[track_caller]
+    fn or_fail<T>(&self, found: Option<T>, what: &str) -> T {
+        found.unwrap_or_else(|| panic!("{}", self.failure(what)))
+    }
+
+    fn failure(&self, what: &str) -> String {
+        let shown = |output: &Output| {
+            let bytes = output.so_far();
+            let shown = &bytes[..bytes.len().min(2000)];
+            format!(
+                "{} bytes: {}",
+                bytes.len(),
+                String::from_utf8_lossy(shown).into_owned()
+            )
+        };
+        format!(
+            "waited in vain for {what} of {}\noutput of {}\nerrors of {}",
+            self.line,
+            shown(&self.out),
+            shown(&self.err)
+        )
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// What a program writes, collected by a thread.
+#[derive(Debug, Clone)]
+struct Output {
+    shared: Arc<(Mutex<Written>, Condvar)>,
+}
+
+#[derive(Debug, Default)]
+struct Written {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Output {
+    fn of(mut from: impl Read + Send + 'static) -> Self {
+        let shared = Arc::new((Mutex::new(Written::default()), Condvar::new()));
+        let output = Self {
+            shared: shared.clone(),
+        };
+        thread::spawn(move || {
+            let mut buffer = vec![0; 1 << 16];
+            loop {
+                let count = from.read(&mut buffer).unwrap_or(0);
+                let mut written = shared.0.lock().expect("no reader panics");
+                written.bytes.extend_from_slice(&buffer[..count]);
+                written.ended = count == 0;
+                shared.1.notify_all();
+                if count == 0 {
+                    return;
+                }
+            }
+        });
+        output
+    }
+
+    /// Asks `found` again whenever there is more; `None` when the deadline passes or no more can come.
+    fn wait<T>(&self, mut found: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + DEADLINE;
+        let mut written = self.shared.0.lock().expect("no writer panics");
+        loop {
+            if let Some(found) = found(&written.bytes) {
+                return Some(found);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if written.ended || left.is_zero() {
+                return None;
+            }
+            let woken = self.shared.1.wait_timeout(written, left);
+            written = woken.expect("no writer panics").0;
+        }
+    }
+
+    /// Everything, once no more can come.
+    fn whole(&self) -> Option<Vec<u8>> {
+        let end = Instant::now() + DEADLINE;
+        let mut written = self.shared.0.lock().expect("no writer panics");
+        while !written.ended {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            let woken = self.shared.1.wait_timeout(written, left);
+            written = woken.expect("no writer panics").0;
+        }
+        Some(written.bytes.clone())
+    }
+
+    fn so_far(&self) -> Vec<u8> {
+        self.shared
+            .0
+            .lock()
+            .expect("no writer panics")
+            .bytes
+            .clone()
+    }
+}
+
+/// The whole MessagePack objects of what nngcat and its like print.
+fn unpack(mut out: &[u8]) -> Vec<Vec<u8>> {
+    let mut messages = Vec::new();
+    loop {
+        let (head, len) = match out {
+            [0xc4, a, ..] => (2, usize::from(*a)),
+            [0xc5, a, b, ..] => (3, usize::from(u16::from_be_bytes([*a, *b]))),
+            [0xc6, a, b, c, d, ..] => {
+                let len = u32::from_be_bytes([*a, *b, *c, *d]);
+                (5, usize::try_from(len).unwrap_or(usize::MAX))
+            }
+            // A line about a connection.
+            [b'L' | b'C', ..] => match out.iter().position(|&byte| byte == b'\n') {
+                Some(end) => {
+                    out = &out[end + 1..];
+                    continue;
+                }
+                None => return messages,
+            },
+            _ => return messages,
+        };
+        let Some(message) = out.get(head..head + len) else {
+            return messages;
+        };
+        messages.push(message.to_vec());
+        out = &out[head + len..];
+    }
+}
+
+/// A file with the given content, which lives as long as this, and an option that names it.
+#[derive(Debug)]
+pub struct Data {
+    directory: TempDir,
+    empty: bool,
+}
+
+impl Data {
+    pub fn new(content: &[u8]) -> Self {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        std::fs::write(directory.path().join("data"), content).expect("a file of data");
+        let empty = content.is_empty();
+        Self { directory, empty }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// The option of nngcat, nanocat and ours that sends it.
+    pub fn option(&self) -> String {
+        if self.empty {
+            // nanocat aborts on an empty file.
+            return "--data=".into();
+        }
+        format!("--file={}", self.path().display())
+    }
+}
+
+/// Options for tests: nothing waits for ever, and whoever dials tries again soon.
+pub fn options() -> SocketOptions {
+    SocketOptions::new()
+        .recv_timeout(DEADLINE)
+        .send_timeout(DEADLINE)
+        .reconnect_min(Duration::from_millis(10))
+}
+
+/// A socket with [`options`].
+pub fn socket<P: Pattern>() -> Socket<P> {
+    Socket::with_options(&options()).expect("a socket")
+}
+
+/// Waits for an event.
+#[track_caller]
+pub fn wait_for_event(monitor: &Monitor, is_it: impl Fn(&Event) -> bool) {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let event = monitor.recv_timeout(left);
+        if is_it(&event.expect("the event comes")) {
+            return;
+        }
+    }
+}
