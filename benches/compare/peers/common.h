@@ -196,7 +196,7 @@ __attribute__((noreturn)) static void result_of_tasks(const struct task *tasks, 
 }
 
 // Rounds before the clock starts.
-static uint64_t warm_up(void) { return 50 + args.count / 20; }
+static uint64_t warm_up(void) { return (args.size > 65536 ? 3 : 50) + args.count / 20; }
 
 // What each of `peers` does of `count`.
 static uint64_t share(void) { return (args.count + (uint64_t)args.peers - 1) / (uint64_t)args.peers; }

@@ -34,7 +34,8 @@ struct Args {
 impl Args {
     /// Rounds before the clock starts.
     fn warm_up(&self) -> u64 {
-        50 + self.count / 20
+        let rounds = if self.size > 65536 { 3 } else { 50 };
+        rounds + self.count / 20
     }
 
     /// What each of `peers` does of `count`.
