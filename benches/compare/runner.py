@@ -111,7 +111,7 @@ class Process:
             return json.loads(text)
         self.errors.seek(0)
         said = self.errors.read().strip().splitlines()
-        raise Failure(said[-1] if said else "ended early")
+        raise Failure(" ".join(said[-2:]) if said else "ended early")
 
     def go(self) -> None:
         try:
@@ -215,12 +215,14 @@ class Runner:
         result = next((r for r in results if "seconds" in r), None)
         if result is None:
             raise Failure("no result")
-        return self.metrics(case, count, result, cpu)
+        return self.metrics(case, peer, count, result, cpu)
 
-    def metrics(self, case: Case, count: int, result: dict[str, float], cpu: float) -> dict[str, float]:
+    def metrics(self, case: Case, peer: str, count: int, result: dict[str, float], cpu: float) -> dict[str, float]:
         messages, seconds = result["messages"], result["seconds"]
         checksum = result.get("checksum", 0)
-        if checksum and checksum != int(messages) * word_sum(case.size) % 2**64:
+        # A survey round brings as many messages as there are respondents.
+        bodies = int(messages) * (case.connections if case.pattern == "survey" else 1)
+        if checksum and checksum != bodies * word_sum(case.size) % 2**64:
             raise Failure("wrong checksum")
         metrics = {"seconds": seconds, "messages": messages}
         if messages:
@@ -231,7 +233,8 @@ class Runner:
         for name in ("heap_per_pipe", "switches", "cpu_us", "threads"):
             if name in result:
                 metrics[name] = result[name]
-        if case.pattern == "pubsub":
+        # The bare calls wait for the slowest subscriber and lose nothing.
+        if case.pattern == "pubsub" and peer != "raw":
             metrics["lost"] = 1 - messages / (count * case.connections)
         if case.figure == "round trip" and messages:
             metrics["value"] = seconds / messages * 1e6
@@ -335,7 +338,7 @@ class Outcome:
     def spread(self, peer: str) -> float | None:
         """Half the range of the runs, as a part of their median."""
         values = self.values(peer)
-        middle = statistics.median(values) if values else 0
+        middle = statistics.median(values) if len(values) > 1 else 0
         return (max(values) - min(values)) / 2 / middle if middle else None
 
     def ratio(self, peer: str, metric: str) -> float | None:

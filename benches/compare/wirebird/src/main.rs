@@ -191,8 +191,13 @@ fn listening<P: Pattern>(open: Open<P>, args: &Args) -> Result<Socket<P>, Error>
 
 fn dialled<P: Pattern>(open: Open<P>, args: &Args) -> Result<Socket<P>, Error> {
     let socket = open(&args.options)?;
-    socket.dial(&args.url)?;
+    dial(&socket, args)?;
     Ok(socket)
+}
+
+fn dial<P: Pattern>(socket: &Socket<P>, args: &Args) -> Done {
+    let dialled = socket.dial(&args.url);
+    dialled.map(drop).inspect_err(|_| eprintln!("cannot dial:"))
 }
 
 fn dialled_all<P: Pattern>(open: Open<P>, args: &Args) -> Result<Vec<Socket<P>>, Error> {
@@ -476,7 +481,7 @@ fn subscribe(args: &Args) -> Done {
         .map(|_| {
             let socket = Sub::with_options(&args.options)?;
             socket.subscribe("")?;
-            socket.dial(&args.url)?;
+            dial(&socket, args)?;
             Ok(socket)
         })
         .collect();
@@ -579,26 +584,27 @@ fn request(args: &Args) -> Done {
 
 // Surveys.
 
+/// Asks once; how many answered, and their sum.
+fn survey_round(surveyor: &Surveyor, body: &Message, args: &Args) -> Result<(u64, u64), Error> {
+    let (mut answers, mut total) = (0, 0_u64);
+    send(surveyor, body.clone())?;
+    while answers < args.peers as u64 {
+        match surveyor.recv() {
+            Ok(answer) => total = total.wrapping_add(sum(answer.body())),
+            Err(Error::TimedOut | Error::InvalidState(_)) => break,
+            Err(error) => return Err(error),
+        }
+        answers += 1;
+    }
+    Ok((answers, total))
+}
+
 fn survey(surveyor: Surveyor, args: &Args) -> Done {
     let body = args.message();
-    let mut total = 0_u64;
-    let mut round = || -> Result<u64, Error> {
-        let mut answers = 0;
-        send(&surveyor, body.clone())?;
-        while answers < args.peers as u64 {
-            match surveyor.recv() {
-                Ok(answer) => total = total.wrapping_add(sum(answer.body())),
-                Err(Error::TimedOut | Error::InvalidState(_)) => break,
-                Err(error) => return Err(error),
-            }
-            answers += 1;
-        }
-        Ok(answers)
-    };
     ready();
     wait_go();
     let mut tries = 0;
-    while round()? < args.peers as u64 {
+    while survey_round(&surveyor, &body, args)?.0 < args.peers as u64 {
         tries += 1;
         if tries == 5 {
             eprintln!("not all respondents answer");
@@ -606,11 +612,13 @@ fn survey(surveyor: Surveyor, args: &Args) -> Done {
         }
     }
     for _ in 0..5 {
-        round()?;
+        survey_round(&surveyor, &body, args)?;
     }
-    let (mut answers, start) = (0, Instant::now());
+    let (mut answers, mut total, start) = (0, 0_u64, Instant::now());
     for _ in 0..args.count {
-        answers += round()?;
+        let (some, sum) = survey_round(&surveyor, &body, args)?;
+        answers += some;
+        total = total.wrapping_add(sum);
     }
     let time = start.elapsed();
     let asked = args.count * args.peers as u64;
@@ -619,14 +627,7 @@ fn survey(surveyor: Surveyor, args: &Args) -> Done {
         exit(1);
     }
     keep(surveyor);
-    // The total holds warm-up rounds too; losses are what matters here.
-    say(&format!(
-        "{{\"seconds\":{:.9},\"messages\":{}}}",
-        time.as_secs_f64(),
-        args.count
-    ));
-    black_box(total);
-    Ok(())
+    result(time, args.count, total)
 }
 
 fn respond(args: &Args) -> Done {
@@ -649,11 +650,12 @@ fn connect_often(args: &Args) -> Done {
     for round in 0..=args.count {
         let req = Req::with_options(&args.options)?;
         let start = Instant::now();
-        req.dial(&args.url)?;
+        dial(&req, args)?;
         send(&req, body.clone())?;
         take(&req, args)?;
         let time = start.elapsed();
-        req.close()?;
+        // What is still under way does not matter.
+        let _ = req.close();
         if round > 0 {
             times.push(time.as_nanos() as u64);
             total += time;
