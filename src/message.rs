@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+mod convert;
+mod numbers;
+
 use crate::error::{Error, Result};
 
 /// Longest body, in bytes, that needs no allocation.
@@ -94,82 +97,6 @@ impl fmt::Display for PipeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
-}
-
-/// One pair of accessors for a big-endian number at the ends of the header or the body.
-macro_rules! numbers {
-    ($($int:ident: $append:ident $insert:ident $trim:ident $chop:ident
-        $happend:ident $hinsert:ident $htrim:ident $hchop:ident;)*) => {
-        /// Big-endian numbers at either end of the body and the header.
-        ///
-        /// Trimming and chopping fail with [`Error::InvalidArgument`] and change nothing when too little is there;
-        /// header forms that add fail so when the header would pass 64 bytes.
-        impl Message {$(
-            #[doc = concat!("Adds a `", stringify!($int), "` at the end of the body.")]
-            pub fn $append(&mut self, value: $int) {
-                self.append(&value.to_be_bytes());
-            }
-
-            #[doc = concat!("Adds a `", stringify!($int), "` at the front of the body.")]
-            pub fn $insert(&mut self, value: $int) {
-                self.insert(&value.to_be_bytes());
-            }
-
-            #[doc = concat!("Removes a `", stringify!($int), "` from the front of the body.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the body is too short."]
-            pub fn $trim(&mut self) -> Result<$int> {
-                let Some((bytes, _)) = self.body().split_first_chunk() else { return Err(TOO_SHORT) };
-                let value = $int::from_be_bytes(*bytes);
-                self.trim(size_of::<$int>())?;
-                Ok(value)
-            }
-
-            #[doc = concat!("Removes a `", stringify!($int), "` from the end of the body.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the body is too short."]
-            pub fn $chop(&mut self) -> Result<$int> {
-                let Some((_, bytes)) = self.body().split_last_chunk() else { return Err(TOO_SHORT) };
-                let value = $int::from_be_bytes(*bytes);
-                self.chop(size_of::<$int>())?;
-                Ok(value)
-            }
-
-            #[doc = concat!("Adds a `", stringify!($int), "` at the end of the header.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the header would pass 64 bytes."]
-            pub fn $happend(&mut self, value: $int) -> Result<()> {
-                self.header_append(&value.to_be_bytes())
-            }
-
-            #[doc = concat!("Adds a `", stringify!($int), "` at the front of the header.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the header would pass 64 bytes."]
-            pub fn $hinsert(&mut self, value: $int) -> Result<()> {
-                self.header_insert(&value.to_be_bytes())
-            }
-
-            #[doc = concat!("Removes a `", stringify!($int), "` from the front of the header.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the header is too short."]
-            pub fn $htrim(&mut self) -> Result<$int> {
-                let Some((bytes, _)) = self.header().split_first_chunk() else { return Err(TOO_SHORT) };
-                let value = $int::from_be_bytes(*bytes);
-                self.header_trim(size_of::<$int>())?;
-                Ok(value)
-            }
-
-            #[doc = concat!("Removes a `", stringify!($int), "` from the end of the header.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the header is too short."]
-            pub fn $hchop(&mut self) -> Result<$int> {
-                let Some((_, bytes)) = self.header().split_last_chunk() else { return Err(TOO_SHORT) };
-                let value = $int::from_be_bytes(*bytes);
-                self.header_chop(size_of::<$int>())?;
-                Ok(value)
-            }
-        )*}
-    };
-}
-
-numbers! {
-    u16: append_u16 insert_u16 trim_u16 chop_u16 header_append_u16 header_insert_u16 header_trim_u16 header_chop_u16;
-    u32: append_u32 insert_u32 trim_u32 chop_u32 header_append_u32 header_insert_u32 header_trim_u32 header_chop_u32;
-    u64: append_u64 insert_u64 trim_u64 chop_u64 header_append_u64 header_insert_u64 header_trim_u64 header_chop_u64;
 }
 
 const TOO_SHORT: Error = Error::InvalidArgument("fewer bytes are there than were to be removed");
@@ -580,100 +507,6 @@ impl Deref for Buffer {
         match self {
             Self::Vec(buffer) => buffer,
             Self::Bytes(bytes) => bytes,
-        }
-    }
-}
-
-impl From<&[u8]> for Message {
-    #[inline]
-    fn from(data: &[u8]) -> Self {
-        Self::from_window(data, data.len())
-    }
-}
-
-impl<const N: usize> From<&[u8; N]> for Message {
-    #[inline]
-    fn from(data: &[u8; N]) -> Self {
-        Self::from(data.as_slice())
-    }
-}
-
-impl<const N: usize> From<[u8; N]> for Message {
-    fn from(data: [u8; N]) -> Self {
-        Self::from(data.as_slice())
-    }
-}
-
-impl From<&str> for Message {
-    fn from(text: &str) -> Self {
-        Self::from(text.as_bytes())
-    }
-}
-
-impl From<String> for Message {
-    fn from(text: String) -> Self {
-        Self::from(text.into_bytes())
-    }
-}
-
-impl From<Vec<u8>> for Message {
-    /// Takes the buffer over without copying it, unless it is short.
-    fn from(data: Vec<u8>) -> Self {
-        if data.len() <= INLINE {
-            return Self::from(data.as_slice());
-        }
-        Self::on_heap(Buffer::Vec(data))
-    }
-}
-
-impl From<Bytes> for Message {
-    /// Shares the bytes without copying them, unless they are short.
-    fn from(data: Bytes) -> Self {
-        if data.len() <= INLINE {
-            return Self::from(&data[..]);
-        }
-        Self::on_heap(Buffer::Bytes(data))
-    }
-}
-
-impl From<Message> for Vec<u8> {
-    /// The body, without copying it where nobody else holds it.
-    fn from(message: Message) -> Self {
-        let (start, end) = (message.start, message.start + message.len);
-        match message.heap.map(Arc::try_unwrap) {
-            None => message.area[start..end].to_vec(),
-            Some(Ok(Buffer::Vec(mut buffer))) => {
-                buffer.truncate(end);
-                buffer.drain(..start);
-                buffer
-            }
-            Some(Ok(Buffer::Bytes(bytes))) => Self::from(bytes.slice(start..end)),
-            Some(Err(shared)) => shared[start..end].to_vec(),
-        }
-    }
-}
-
-impl From<Message> for Bytes {
-    /// The body, without copying it unless it is short.
-    fn from(message: Message) -> Self {
-        /// What keeps a shared buffer alive.
-        struct Owner(Arc<Buffer>);
-
-        impl AsRef<[u8]> for Owner {
-            fn as_ref(&self) -> &[u8] {
-                &self.0
-            }
-        }
-
-        let range = message.start..message.start + message.len;
-        match message.heap.map(Arc::try_unwrap) {
-            None => Self::copy_from_slice(&message.area[range]),
-            Some(Ok(Buffer::Vec(buffer))) => Self::from(buffer).slice(range),
-            Some(Ok(Buffer::Bytes(bytes))) => bytes.slice(range),
-            Some(Err(shared)) => match &*shared {
-                Buffer::Bytes(bytes) => bytes.slice(range),
-                Buffer::Vec(_) => Self::from_owner(Owner(shared)).slice(range),
-            },
         }
     }
 }

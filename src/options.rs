@@ -321,8 +321,9 @@ impl EndpointOptions {
         self
     }
 
-    /// How many accepted peers may be in their handshake at once, at least 1, default 1024; further ones wait in
-    /// the system's queue. For listeners.
+    /// How many accepted peers may be in their handshake at once, at least 1, default 1024. A further one takes the
+    /// place of the oldest, whose handshake fails with [`Error::Busy`]; descriptors that are handed over wait
+    /// instead. For listeners.
     #[must_use]
     pub fn max_handshakes(mut self, peers: usize) -> Self {
         self.max_handshakes = peers;

@@ -366,9 +366,9 @@ fn an_announced_length_costs_no_memory(via: Via) {
     }
     let after = (proc_status("VmRSS"), proc_status("VmSize"));
     let grown = after.0.saturating_sub(before.0);
-    assert!(grown < 16 * 1024, "{grown} KiB for 20 announcements");
+    assert!(grown < 64 << 10, "{grown} KiB for 20 announcements");
     let grown = after.1.saturating_sub(before.1);
-    assert!(grown < 256 * 1024, "{grown} KiB of addresses");
+    assert!(grown < 16 << 20, "{grown} KiB of addresses");
     drop(insiders);
     for _ in 0..20 {
         assert_eq!(await_removed(&victim.events), Error::ConnectionReset);
@@ -609,15 +609,14 @@ fn connections_that_come_and_go_during_traffic_disturb_nobody() {
 }
 
 #[test]
-fn a_listener_full_of_handshakes_accepts_again_when_one_is_over() {
-    let options = EndpointOptions::new()
-        .handshake_timeout(Duration::from_millis(200))
-        .max_handshakes(4);
+fn a_listener_full_of_silent_peers_lets_go_of_the_oldest_for_a_new_one() {
+    let options = EndpointOptions::new().max_handshakes(4);
     let mut victim = Victim::with(Via::Tcp, options);
     let silent: Vec<Stream> = (0..12).map(|_| victim.attacker()).collect();
     let late = Push::new().unwrap();
     late.dial_timeout(&victim.url, SOON)
-        .expect("its turn comes");
+        .expect("no silent peer keeps it out");
+    assert_eq!(await_handshake_failed(&victim.events), Error::Busy);
     await_event(&victim.events, "a new pipe", |event| {
         matches!(event, Event::Added(_)).then_some(())
     });

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::task::Waker;
+
 use std::time::{Duration, Instant};
 
 use super::endpoint::Endpoint;
@@ -11,12 +11,13 @@ use super::lock;
 use super::pipe::{PipeInfo, PipeStats};
 use super::reactor::{Reactor, block_until};
 use super::spin::Spin;
+use super::stats::Counters;
 use super::timers::{Timed, TimerKey};
-use super::world::{DropStats, World};
+use super::world::World;
 use crate::error::{Error, Result};
-use crate::message::{Message, PipeId};
+use crate::message::PipeId;
 use crate::options::SocketOptions;
-use crate::protocols::{CtxId, OpId, Protocol, ProtocolInfo, Sent};
+use crate::protocols::{CtxId, OpId, Protocol, ProtocolInfo};
 
 /// A socket. Handles, endpoints and pipes share it.
 pub(crate) struct Core {
@@ -69,43 +70,6 @@ pub(super) struct Pull {
     pub(super) active: bool,
     pub(super) attempts: u64,
     pub(super) watched: Option<u64>,
-}
-
-/// Numbers kept over a socket's life.
-#[derive(Default)]
-pub(super) struct Counters {
-    /// What pipes that are gone have carried.
-    pub(super) past: PipeStats,
-    pub(super) added: u64,
-    pub(super) rejected: u64,
-    pub(super) handshakes_failed: u64,
-    pub(super) dials_failed: u64,
-    pub(super) accepts_failed: u64,
-    pub(super) malformed: u64,
-}
-
-/// A snapshot of a socket's counters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct SocketStats {
-    /// Pipes connected now.
-    pub pipes: usize,
-    /// Pipes added so far.
-    pub added: u64,
-    /// Connections turned away by the pipe filter or the protocol.
-    pub rejected: u64,
-    /// Peers whose handshake failed: garbage, a wrong protocol, silence.
-    pub handshakes_failed: u64,
-    /// Attempts to connect that failed.
-    pub dials_failed: u64,
-    /// Failures to accept.
-    pub accepts_failed: u64,
-    /// Pipes closed because the peer sent what its protocol does not allow, or too much of it.
-    pub malformed: u64,
-    /// What all pipes, past ones included, have carried.
-    pub traffic: PipeStats,
-    /// Messages that went nowhere.
-    pub dropped: DropStats,
 }
 
 /// A send and a receive time-out, to be read on every operation.
@@ -255,323 +219,6 @@ impl Core {
         self.open()?.machine.unsubscribe(ctx, topic)
     }
 
-    // ---- receive ----
-
-    /// Receives on a context, into `message`.
-    #[inline]
-    pub(crate) fn recv(
-        &self,
-        ctx: CtxId,
-        message: &mut Message,
-        patience: Patience,
-        own: &Timeouts,
-    ) -> Result<()> {
-        let mut state = self.lock();
-        let op = match patience {
-            Patience::Try => OpId::TRY,
-            _ => state.next_op(),
-        };
-        let (state, received) = self.recv_now(state, ctx, op, message, true);
-        match received {
-            Ok(false) => self.recv_slowly(state, ctx, op, message, patience, own),
-            outcome => {
-                self.finish(state);
-                outcome.map(drop)
-            }
-        }
-    }
-
-    /// The rest of a receive that has to wait.
-    #[cold]
-    fn recv_slowly<'a>(
-        &'a self,
-        state: Guard<'a>,
-        ctx: CtxId,
-        op: OpId,
-        message: &mut Message,
-        patience: Patience,
-        own: &Timeouts,
-    ) -> Result<()> {
-        let state = self.release_held(state);
-        self.finish(state);
-        let deadline = match patience {
-            Patience::Try => return Err(Error::WouldBlock),
-            Patience::Default => own.recv().and_then(after),
-            Patience::For(timeout) => after(timeout),
-        };
-        let spun = self.spin(deadline, || {
-            let (state, received) = self.recv_now(self.lock(), ctx, op, message, true);
-            self.finish(state);
-            done(received)
-        });
-        if let Some(outcome) = spun {
-            return outcome;
-        }
-        let outcome = block_until(self.reactor, deadline, |waker| {
-            done(self.poll_recv(ctx, op, message, waker))
-        });
-        outcome.unwrap_or_else(|timed_out| {
-            self.cancel_recv(ctx, op);
-            Err(timed_out)
-        })
-    }
-
-    /// One attempt of a receive that goes on when `waker` is woken. Returns whether `message` was received.
-    pub(crate) fn poll_recv(
-        &self,
-        ctx: CtxId,
-        op: OpId,
-        message: &mut Message,
-        waker: &Waker,
-    ) -> Result<bool> {
-        let (mut state, received) = self.recv_now(self.lock(), ctx, op, message, false);
-        let World {
-            receivers, wakes, ..
-        } = &mut state.world;
-        match received {
-            Ok(false) => receivers.add(op, ctx, waker),
-            // Another one may find something too, and only one was woken.
-            Ok(true) => wakes.extend(receivers.take_one(ctx)),
-            Err(_) => {}
-        }
-        self.finish(state);
-        received
-    }
-
-    /// Gives up a receive that did not complete.
-    pub(crate) fn cancel_recv(&self, ctx: CtxId, op: OpId) {
-        let mut state = self.lock();
-        let State { machine, world, .. } = &mut *state;
-        if !world.receivers.remove(op, ctx) {
-            world.wakes.extend(world.receivers.take_one(ctx));
-        }
-        machine.cancel_recv(ctx, op, world);
-        self.finish(state);
-    }
-
-    /// Tries to receive, reading from the pipes if need be. `direct` reads even where no event said that there is
-    /// something.
-    #[inline]
-    fn recv_now<'a>(
-        &'a self,
-        mut state: Guard<'a>,
-        ctx: CtxId,
-        op: OpId,
-        message: &mut Message,
-        direct: bool,
-    ) -> (Guard<'a>, Result<bool>) {
-        state.pull.active = true;
-        state.pull.attempts += 1;
-        loop {
-            if state.phase != Phase::Open {
-                return (state, Err(Error::Closed));
-            }
-            let State { machine, world, .. } = &mut *state;
-            match machine.recv(ctx, op, world) {
-                Ok(Some(received)) => {
-                    *message = received;
-                    return (self.settle(state), Ok(true));
-                }
-                Ok(None) => {
-                    let (back, progress) = self.pump_for_receiver(state, direct);
-                    state = back;
-                    if !progress {
-                        return (state, Ok(false));
-                    }
-                }
-                Err(error) => return (self.settle(state), Err(error)),
-            }
-        }
-    }
-
-    // ---- send ----
-
-    /// Sends on a context. A message that was not accepted is still there afterwards.
-    #[inline]
-    pub(crate) fn send(
-        &self,
-        ctx: CtxId,
-        message: &mut Message,
-        patience: Patience,
-        own: &Timeouts,
-    ) -> Result<()> {
-        let mut state = self.lock();
-        let op = match patience {
-            Patience::Try => OpId::TRY,
-            _ => state.next_op(),
-        };
-        let (state, sent) = self.send_now(state, ctx, op, message);
-        match sent {
-            Sent::Done => {
-                self.finish(state);
-                Ok(())
-            }
-            Sent::Failed(error) => {
-                self.finish(state);
-                Err(error)
-            }
-            Sent::Full if op == OpId::TRY => self.try_again(state, ctx, message),
-            Sent::Full => {
-                let mut held = Some(std::mem::take(message));
-                let sent = self.send_slowly(state, ctx, op, &mut held, patience, own);
-                *message = held.unwrap_or_default();
-                sent
-            }
-            Sent::Pending => {
-                let mut held = None;
-                let sent = self.send_slowly(state, ctx, op, &mut held, patience, own);
-                *message = held.unwrap_or_default();
-                sent
-            }
-        }
-    }
-
-    /// A try looks at the kernel's buffers itself before it says that they are full.
-    #[cold]
-    fn try_again<'a>(&'a self, state: Guard<'a>, ctx: CtxId, message: &mut Message) -> Result<()> {
-        let state = self.relieve(state);
-        let (state, sent) = self.send_now(state, ctx, OpId::TRY, message);
-        self.finish(state);
-        match sent {
-            Sent::Done | Sent::Pending => Ok(()),
-            Sent::Full => Err(Error::WouldBlock),
-            Sent::Failed(error) => Err(error),
-        }
-    }
-
-    /// The rest of a send that has to wait. `held` is the message while the machine has not taken it.
-    #[cold]
-    fn send_slowly<'a>(
-        &'a self,
-        state: Guard<'a>,
-        ctx: CtxId,
-        op: OpId,
-        held: &mut Option<Message>,
-        patience: Patience,
-        own: &Timeouts,
-    ) -> Result<()> {
-        let has_pipes = !state.world.pipes.is_empty();
-        let state = self.relieve(state);
-        self.finish(state);
-        let deadline = match patience {
-            Patience::For(timeout) => after(timeout),
-            Patience::Default | Patience::Try => own.send().and_then(after),
-        };
-        if has_pipes {
-            let spun = self.spin(deadline, || {
-                let state = self.relieve(self.lock());
-                let (state, outcome) = self.send_again(state, ctx, op, held);
-                self.finish(state);
-                outcome
-            });
-            if let Some(outcome) = spun {
-                return outcome;
-            }
-        }
-        let outcome = block_until(self.reactor, deadline, |waker| {
-            self.poll_send(ctx, op, held, waker)
-        });
-        outcome.unwrap_or_else(|error| {
-            if self.cancel_send(ctx, op, held) {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })
-    }
-
-    /// One attempt of a send that goes on when `waker` is woken. `held` is the message while the machine has not
-    /// taken it, and again if it gives it back.
-    pub(crate) fn poll_send(
-        &self,
-        ctx: CtxId,
-        op: OpId,
-        held: &mut Option<Message>,
-        waker: &Waker,
-    ) -> Option<Result<()>> {
-        let (mut state, outcome) = self.send_again(self.lock(), ctx, op, held);
-        match &outcome {
-            None => state.world.senders.add(op, ctx, waker),
-            // Another one may find room too, and only one was woken.
-            Some(Ok(())) => {
-                let World { senders, wakes, .. } = &mut state.world;
-                wakes.extend(senders.take_one(ctx));
-            }
-            Some(Err(_)) => {}
-        }
-        self.finish(state);
-        outcome
-    }
-
-    /// Gives up a send that did not complete. Returns whether it was accepted after all; else the message is in
-    /// `held`.
-    pub(crate) fn cancel_send(&self, ctx: CtxId, op: OpId, held: &mut Option<Message>) -> bool {
-        let mut state = self.lock();
-        let State { machine, world, .. } = &mut *state;
-        if !world.senders.remove(op, ctx) {
-            world.wakes.extend(world.senders.take_one(ctx));
-        }
-        let kept = machine.cancel_send(ctx, op, world);
-        if held.is_none() {
-            *held = kept;
-        }
-        self.finish(state);
-        held.is_none()
-    }
-
-    #[inline]
-    fn send_now<'a>(
-        &'a self,
-        mut state: Guard<'a>,
-        ctx: CtxId,
-        op: OpId,
-        message: &mut Message,
-    ) -> (Guard<'a>, Sent) {
-        if state.phase != Phase::Open {
-            return (state, Sent::Failed(Error::Closed));
-        }
-        let State { machine, world, .. } = &mut *state;
-        let sent = machine.send(ctx, op, message, world);
-        (self.settle(state), sent)
-    }
-
-    /// Goes on with a send: hands the message in again, or asks what became of it.
-    fn send_again<'a>(
-        &'a self,
-        mut state: Guard<'a>,
-        ctx: CtxId,
-        op: OpId,
-        held: &mut Option<Message>,
-    ) -> (Guard<'a>, Option<Result<()>>) {
-        if let Some(message) = held {
-            let (state, sent) = self.send_now(state, ctx, op, message);
-            if matches!(sent, Sent::Done | Sent::Pending) {
-                *held = None;
-            }
-            let outcome = match sent {
-                Sent::Done => Some(Ok(())),
-                Sent::Full | Sent::Pending => None,
-                Sent::Failed(error) => Some(Err(error)),
-            };
-            return (state, outcome);
-        }
-        let open = state.phase == Phase::Open;
-        let State { machine, world, .. } = &mut *state;
-        let outcome = match machine.poll_send(ctx, op) {
-            None if open => None,
-            None => {
-                *held = machine.cancel_send(ctx, op, world);
-                Some(Err(Error::Closed))
-            }
-            Some(Ok(())) => Some(Ok(())),
-            Some(Err((error, message))) => {
-                *held = Some(message);
-                Some(Err(error))
-            }
-        };
-        (state, outcome)
-    }
-
     // ---- waiting for pipes ----
 
     /// Waits until `ready` says so; it is asked again whenever a pipe comes, goes, or runs empty.
@@ -665,25 +312,6 @@ impl Core {
         self.lock().world.pipes.get(id).map(|pipe| pipe.stats)
     }
 
-    pub(crate) fn stats(&self) -> SocketStats {
-        let state = self.lock();
-        let mut traffic = state.stats.past;
-        for pipe in state.world.pipes.values() {
-            traffic.add(&pipe.stats);
-        }
-        SocketStats {
-            pipes: state.world.pipes.len(),
-            added: state.stats.added,
-            rejected: state.stats.rejected,
-            handshakes_failed: state.stats.handshakes_failed,
-            dials_failed: state.stats.dials_failed,
-            accepts_failed: state.stats.accepts_failed,
-            malformed: state.stats.malformed,
-            traffic,
-            dropped: state.world.drops,
-        }
-    }
-
     // ---- the lock ----
 
     pub(super) fn lock(&self) -> Guard<'_> {
@@ -774,7 +402,7 @@ impl Core {
 }
 
 impl State {
-    fn next_op(&mut self) -> OpId {
+    pub(super) fn next_op(&mut self) -> OpId {
         self.last_op += 1;
         OpId(self.last_op)
     }
@@ -803,15 +431,6 @@ impl Timed for MachineTimer {
     }
 }
 
-impl PipeStats {
-    pub(super) fn add(&mut self, other: &Self) {
-        self.tx_msgs += other.tx_msgs;
-        self.tx_bytes += other.tx_bytes;
-        self.rx_msgs += other.rx_msgs;
-        self.rx_bytes += other.rx_bytes;
-    }
-}
-
 impl Timeouts {
     pub(crate) fn new() -> Self {
         Self {
@@ -836,14 +455,6 @@ impl Timeouts {
 
     pub(crate) fn recv(&self) -> Option<Duration> {
         duration(self.recv.load(Ordering::Relaxed))
-    }
-}
-
-/// What an attempt that says whether it got something means for a wait.
-fn done(received: Result<bool>) -> Option<Result<()>> {
-    match received {
-        Ok(false) => None,
-        outcome => Some(outcome.map(drop)),
     }
 }
 

@@ -70,7 +70,13 @@ pub(super) type Observer = dyn Fn(&Event) + Send + Sync;
 pub(super) struct Observers {
     filter: Mutex<Option<Arc<Filter>>>,
     observer: Mutex<Option<Arc<Observer>>>,
-    monitors: Mutex<Vec<std::sync::Weak<Queue>>>,
+    monitors: Mutex<Monitors>,
+}
+
+#[derive(Default)]
+struct Monitors {
+    queues: Vec<std::sync::Weak<Queue>>,
+    closed: bool,
 }
 
 impl Observers {
@@ -86,7 +92,13 @@ impl Observers {
 
     pub(super) fn monitor(&self) -> Monitor {
         let queue = Arc::new(Queue::default());
-        lock(&self.monitors).push(Arc::downgrade(&queue));
+        let mut monitors = lock(&self.monitors);
+        if monitors.closed {
+            lock(&queue.state).closed = true;
+        } else {
+            monitors.queues.push(Arc::downgrade(&queue));
+        }
+        drop(monitors);
         Monitor { queue }
     }
 
@@ -101,13 +113,15 @@ impl Observers {
         if let Some(observer) = observer {
             observer(&event);
         }
-        lock(&self.monitors).retain(|monitor| match monitor.upgrade() {
-            Some(queue) => {
-                queue.push(event.clone());
-                true
-            }
-            None => false,
-        });
+        lock(&self.monitors)
+            .queues
+            .retain(|monitor| match monitor.upgrade() {
+                Some(queue) => {
+                    queue.push(event.clone());
+                    true
+                }
+                None => false,
+            });
     }
 
     /// Forgets everybody, and ends the monitors: no event will come any more.
@@ -115,7 +129,10 @@ impl Observers {
         let filter = lock(&self.filter).take();
         let observer = lock(&self.observer).take();
         drop((filter, observer));
-        for queue in lock(&self.monitors)
+        let mut monitors = lock(&self.monitors);
+        monitors.closed = true;
+        for queue in monitors
+            .queues
             .drain(..)
             .filter_map(|monitor| monitor.upgrade())
         {

@@ -1,5 +1,6 @@
 //! A listener: it accepts connections and starts their handshakes, so that no silent peer holds up another.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 use std::{io, mem};
@@ -13,7 +14,6 @@ use super::timers::{Timed, TimerKey};
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::options::EndpointOptions;
-use crate::protocols::IdMap;
 use crate::sys::poller;
 use crate::transports::{self, Acceptor, Inbox, Setup, Transport};
 use crate::url::Url;
@@ -40,9 +40,9 @@ struct ListenState {
     timer: Option<TimerKey>,
     started: bool,
     /// Handshakes under way, by number.
-    shaking: IdMap<u64, Weak<Shaking>>,
+    shaking: BTreeMap<u64, Weak<Shaking>>,
     last_shaking: u64,
-    /// Accepting waits for handshakes to end.
+    /// Descriptors wait for a handshake to end.
     full: bool,
 }
 
@@ -64,7 +64,7 @@ impl Listening {
                 closed: false,
                 timer: None,
                 started: false,
-                shaking: IdMap::default(),
+                shaking: BTreeMap::new(),
                 last_shaking: 0,
                 full: false,
             }),
@@ -207,8 +207,21 @@ impl Listening {
                 return false;
             };
             if state.shaking.len() >= state.options.max_handshakes {
-                state.full = true;
-                return false;
+                if acceptor.inbox().is_some() {
+                    // Descriptors that the program hands over wait for their turn.
+                    state.full = true;
+                    return false;
+                }
+                // Silent peers must not keep others out: the one that was silent longest goes.
+                let oldest = state
+                    .shaking
+                    .pop_first()
+                    .and_then(|(_, oldest)| oldest.upgrade());
+                drop(state);
+                if let Some(oldest) = oldest {
+                    oldest.abort(Error::Busy);
+                }
+                continue;
             }
             state.last_shaking += 1;
             let number = state.last_shaking;

@@ -11,19 +11,22 @@ mod pipe;
 mod pipes;
 mod pump;
 mod reactor;
+mod recv;
+mod send;
 mod spin;
+mod stats;
 mod timers;
 mod waiters;
 mod world;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-pub use self::core::SocketStats;
 pub(crate) use self::core::{Core, Patience, Timeouts};
 pub(crate) use dialer::Dialing;
 pub use events::{Event, Monitor};
 pub(crate) use listener::Listening;
 pub use pipe::{PipeInfo, PipeStats};
+pub use stats::SocketStats;
 pub use world::DropStats;
 
 /// Locks a mutex. A panic in another thread while it held the lock does not make this one panic too.

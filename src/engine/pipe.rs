@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::core::Core;
 use super::endpoint::Endpoint;
 use crate::address::{Address, Credentials};
+use crate::error::Error;
 use crate::message::PipeId;
 use crate::sys::poller::Event;
 use crate::transports::Connection;
@@ -108,8 +109,8 @@ pub(super) struct Rx {
     pub(super) readable: bool,
     /// The end must be looked for: no event will tell of it again.
     pub(super) hangup: bool,
-    /// The peer will send no more; the pipe goes when what it sent is delivered.
-    pub(super) ended: bool,
+    /// Why nothing more will come, once that is so; the pipe goes when what came is delivered.
+    pub(super) ended: Option<Error>,
 }
 
 impl PipeSlot {
@@ -141,7 +142,7 @@ impl PipeSlot {
                 saturated: false,
                 readable: true,
                 hangup: false,
-                ended: false,
+                ended: None,
             },
             stats: PipeStats::default(),
             info,

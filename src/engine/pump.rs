@@ -73,7 +73,7 @@ impl Core {
                     if pipe.rx.hangup {
                         // The end was there while nothing was read, and no event tells of it again.
                         state = self.read(state, id, false).0;
-                    } else {
+                    } else if !state.world.receivers.is_empty() {
                         state.world.unread.push(id);
                     }
                 }
@@ -106,7 +106,11 @@ impl Core {
             let mut ids = [None; DIRECT_PIPES];
             let wanted = state.world.pipes.iter().filter(|(_, pipe)| {
                 let rx = &pipe.rx;
-                !rx.paused && !rx.saturated && !rx.reading && !rx.ended && (direct || rx.readable)
+                !rx.paused
+                    && !rx.saturated
+                    && !rx.reading
+                    && rx.ended.is_none()
+                    && (direct || rx.readable)
             });
             for (slot, (id, _)) in ids.iter_mut().zip(wanted) {
                 *slot = Some(id);
@@ -146,7 +150,7 @@ impl Core {
             let Some(pipe) = pipes.get_mut(id) else {
                 break;
             };
-            if pipe.rx.reading || pipe.rx.paused || pipe.rx.saturated || pipe.rx.ended {
+            if pipe.rx.reading || pipe.rx.paused || pipe.rx.saturated || pipe.rx.ended.is_some() {
                 break;
             }
             if once && (progress || !missed) {
@@ -187,15 +191,8 @@ impl Core {
                     pipe.rx.hangup &= missed;
                     decoder.yield_buffer(spare);
                 }
-                Ok(Received::End) => pipe.rx.ended = true,
-                Err(error) => {
-                    let error = Error::from(error);
-                    pipe.rx.ended = true;
-                    if !decoder.is_amid_message() && !matches!(error, Error::ConnectionReset) {
-                        state.world.close(id, error);
-                        break;
-                    }
-                }
+                Ok(Received::End) => pipe.rx.ended = Some(Error::ConnectionShut),
+                Err(error) => pipe.rx.ended = Some(error.into()),
             }
             pipe.rx.decoder = decoder;
             progress |= self.deliver(&mut state, id);
@@ -234,12 +231,12 @@ impl Core {
             let mut message = match pipe.rx.decoder.next() {
                 Ok(Some(message)) => message,
                 Ok(None) => {
-                    if pipe.rx.ended {
+                    if let Some(why) = &pipe.rx.ended {
                         let amid = pipe.rx.decoder.is_amid_message();
                         let why = if amid {
                             Error::ConnectionReset
                         } else {
-                            Error::ConnectionShut
+                            why.clone()
                         };
                         world.close(id, why);
                     }
@@ -257,19 +254,23 @@ impl Core {
             }
             message.set_pipe(Some(id));
             progress = true;
-            let flow = machine.deliver(id, message, world);
-            let Some(pipe) = world.pipes.get_mut(id) else {
-                return progress;
-            };
-            match flow {
+            match machine.deliver(id, message, world) {
                 Flow::Continue => {}
-                Flow::Pause => pipe.rx.paused = true,
+                Flow::Pause => {
+                    if let Some(pipe) = world.pipes.get_mut(id) {
+                        pipe.rx.paused = true;
+                    }
+                    return true;
+                }
                 Flow::Saturated if pull.active && world.receivers.is_empty() => {
-                    pipe.rx.saturated = true;
+                    if let Some(pipe) = world.pipes.get_mut(id) {
+                        pipe.rx.saturated = true;
+                    }
                     if pull.watched.is_none() {
                         pull.watched = Some(pull.attempts);
                         self.watch_pull();
                     }
+                    return true;
                 }
                 Flow::Saturated => {}
             }
@@ -340,10 +341,6 @@ impl Core {
             if broken {
                 return self.read(state, id, false).0;
             }
-            // Whoever sends in a stream writes for itself; it must not find that somebody else is for ever at it.
-            if mem::take(&mut now) && !timed {
-                return state;
-            }
             if let (Some(began), Some(ended)) = (began, ended)
                 && let Some(pipe) = state.world.pipes.get_mut(id)
                 && pipe.tx.pace.wrote(began, ended)
@@ -351,6 +348,14 @@ impl Core {
                 && let Some(me) = self.me.upgrade()
             {
                 self.reactor.flush_later(me);
+            }
+            // Whoever sends in a stream writes for itself, and must not find that another is for ever at it. What is
+            // left is written by the next message, or by the reactor.
+            let mine = state.world.pipes.get(id);
+            if mem::take(&mut now)
+                && mine.is_some_and(|pipe| pipe.tx.pace.batching && !pipe.tx.full)
+            {
+                return state;
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Devices: they pass messages on between raw sockets.
 
 use std::thread;
+use std::time::Duration;
 
 use super::raw::RawSocket;
 use crate::error::{Error, Result};
@@ -53,19 +54,18 @@ pub fn forward(one: &RawSocket, other: &RawSocket) -> Result<()> {
     let back = other.kind().receives() && one.kind().sends();
     thread::scope(|scope| {
         let thread = thread::Builder::new().name("wirebird-device".into());
-        let returning = match (forth, back) {
-            (true, true) => Some(thread.spawn_scoped(scope, || pass_both(other, one))?),
-            _ => None,
-        };
+        let returning = thread.spawn_scoped(scope, || match (forth, back) {
+            (true, true) => pass_both(other, one),
+            (true, false) => close_after(other, one),
+            _ => close_after(one, other),
+        })?;
         let ended = if forth {
             pass_both(one, other)
         } else {
             pass_both(other, one)
         };
-        if let Some(returning) = returning {
-            // Whatever ended it, the sockets are closed now and the other direction ends too.
-            let _ = returning.join();
-        }
+        // Whatever ended it, the sockets are closed now and the other direction ends too.
+        let _ = returning.join();
         Err(ended)
     })
 }
@@ -93,6 +93,15 @@ fn pass_both(from: &RawSocket, to: &RawSocket) -> Error {
     let _ = from.close();
     let _ = to.close();
     error
+}
+
+/// Waits until a socket that is only sent to is closed, which nobody who receives from the other would notice, and
+/// closes the other.
+fn close_after(to: &RawSocket, from: &RawSocket) -> Error {
+    let events = to.monitor();
+    while events.recv_timeout(Duration::MAX) != Err(Error::Closed) {}
+    let _ = from.close();
+    Error::Closed
 }
 
 fn pass(from: &RawSocket, to: &RawSocket) -> Error {

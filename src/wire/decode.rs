@@ -13,7 +13,8 @@ const SMALL: usize = 16 * 1024;
 const LARGE: usize = 256 * 1024;
 /// A message is read straight into its own buffer when at least this much of it is still to come.
 const DIRECT: usize = 16 * 1024;
-/// Most memory a message gets ahead of the bytes that have come, so that announcing a length costs nobody memory.
+/// Most memory a message gets ahead of the bytes that have come, unless as long a one has come before, so that
+/// announcing a length costs nobody memory.
 const AHEAD: usize = 256 * 1024;
 /// Longest length the format allows: the four top bits are reserved.
 const MAX_LENGTH: u64 = 0x0fff_ffff_ffff_ffff;
@@ -34,6 +35,8 @@ pub(crate) struct Decoder {
     whole: VecDeque<Message>,
     /// Size the buffer gets next.
     size: usize,
+    /// Longest message that has come whole: so much memory the peer is trusted to fill.
+    proven: usize,
 }
 
 impl Decoder {
@@ -46,6 +49,7 @@ impl Decoder {
             partial: None,
             whole: VecDeque::new(),
             size: SMALL,
+            proven: AHEAD,
         }
     }
 
@@ -54,7 +58,7 @@ impl Decoder {
         if self.reads_direct()
             && let Some((body, length)) = &mut self.partial
         {
-            let room = (*length - body.len()).min(AHEAD.max(body.len()));
+            let room = (*length - body.len()).min(self.proven.max(body.len()));
             body.reserve_exact(room);
             return body;
         }
@@ -72,7 +76,7 @@ impl Decoder {
 
     /// Takes note of a read into [`space`](Self::space) that filled all or not all of it.
     pub(crate) fn filled(&mut self, all: bool) {
-        if all && !self.reads_direct() && self.size < LARGE {
+        if all && self.partial.is_none() && self.size < LARGE {
             self.size *= 4;
         }
     }
@@ -111,11 +115,13 @@ impl Decoder {
             return Ok(Some(message));
         }
         if length - data.len() >= DIRECT || self.framing.overhead() + length > SMALL {
-            let mut body = Vec::with_capacity(length.min(AHEAD.max(data.len())));
+            let mut body = Vec::with_capacity(length.min(self.proven.max(data.len())));
             body.extend_from_slice(data);
             self.partial = Some((body, length));
-            self.buffer.clear();
             self.taken = 0;
+            // What follows is likely to be as long: a large buffer would only make it be copied twice.
+            self.size = SMALL;
+            self.buffer = Vec::new();
         }
         Ok(None)
     }
@@ -132,7 +138,7 @@ impl Decoder {
 
     /// Lends the decoder a read buffer, if it has none.
     pub(crate) fn lend(&mut self, buffer: &mut Vec<u8>) {
-        if self.buffer.capacity() == 0 {
+        if self.buffer.capacity() == 0 && buffer.capacity() <= self.size {
             mem::swap(&mut self.buffer, buffer);
         }
     }
@@ -181,6 +187,7 @@ impl Decoder {
         if take < missing {
             return None;
         }
+        self.proven = self.proven.max(*length);
         self.partial.take().map(|(body, _)| Message::from(body))
     }
 }

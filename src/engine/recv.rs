@@ -1,0 +1,147 @@
+//! Receiving: an attempt, and what it takes to wait for the next one to succeed.
+
+use std::task::Waker;
+
+use super::core::{Core, Guard, Patience, Phase, State, Timeouts, after};
+use super::reactor::block_until;
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::message::Message;
+use crate::protocols::{CtxId, OpId};
+
+impl Core {
+    /// Receives on a context, into `message`.
+    #[inline]
+    pub(crate) fn recv(
+        &self,
+        ctx: CtxId,
+        message: &mut Message,
+        patience: Patience,
+        own: &Timeouts,
+    ) -> Result<()> {
+        let mut state = self.lock();
+        let op = match patience {
+            Patience::Try => OpId::TRY,
+            _ => state.next_op(),
+        };
+        let (state, received) = self.recv_now(state, ctx, op, message, true);
+        match received {
+            Ok(false) => self.recv_slowly(state, ctx, op, message, patience, own),
+            outcome => {
+                self.finish(state);
+                outcome.map(drop)
+            }
+        }
+    }
+
+    /// The rest of a receive that has to wait.
+    #[cold]
+    fn recv_slowly<'a>(
+        &'a self,
+        state: Guard<'a>,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        patience: Patience,
+        own: &Timeouts,
+    ) -> Result<()> {
+        let state = self.release_held(state);
+        self.finish(state);
+        let deadline = match patience {
+            Patience::Try => return Err(Error::WouldBlock),
+            Patience::Default => own.recv().and_then(after),
+            Patience::For(timeout) => after(timeout),
+        };
+        let spun = self.spin(deadline, || {
+            let (state, received) = self.recv_now(self.lock(), ctx, op, message, true);
+            self.finish(state);
+            done(received)
+        });
+        if let Some(outcome) = spun {
+            return outcome;
+        }
+        let outcome = block_until(self.reactor, deadline, |waker| {
+            done(self.poll_recv(ctx, op, message, waker))
+        });
+        outcome.unwrap_or_else(|timed_out| {
+            self.cancel_recv(ctx, op);
+            Err(timed_out)
+        })
+    }
+
+    /// One attempt of a receive that goes on when `waker` is woken. Returns whether `message` was received.
+    pub(crate) fn poll_recv(
+        &self,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        waker: &Waker,
+    ) -> Result<bool> {
+        let (mut state, received) = self.recv_now(self.lock(), ctx, op, message, false);
+        let World {
+            receivers, wakes, ..
+        } = &mut state.world;
+        match received {
+            Ok(false) => receivers.add(op, ctx, waker),
+            // Another one may find something too, and only one was woken.
+            Ok(true) => wakes.extend(receivers.take_one(ctx)),
+            Err(_) => {}
+        }
+        self.finish(state);
+        received
+    }
+
+    /// Gives up a receive that did not complete.
+    pub(crate) fn cancel_recv(&self, ctx: CtxId, op: OpId) {
+        let mut state = self.lock();
+        let State { machine, world, .. } = &mut *state;
+        if !world.receivers.remove(op, ctx) {
+            world.wakes.extend(world.receivers.take_one(ctx));
+        }
+        machine.cancel_recv(ctx, op, world);
+        self.finish(state);
+    }
+
+    /// Tries to receive, reading from the pipes if need be. `direct` reads even where no event said that there is
+    /// something.
+    #[inline]
+    fn recv_now<'a>(
+        &'a self,
+        mut state: Guard<'a>,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        direct: bool,
+    ) -> (Guard<'a>, Result<bool>) {
+        state.pull.active = true;
+        state.pull.attempts += 1;
+        loop {
+            if state.phase != Phase::Open {
+                return (state, Err(Error::Closed));
+            }
+            let State { machine, world, .. } = &mut *state;
+            match machine.recv(ctx, op, world) {
+                Ok(Some(received)) => {
+                    *message = received;
+                    return (self.settle(state), Ok(true));
+                }
+                Ok(None) => {
+                    let (back, progress) = self.pump_for_receiver(state, direct);
+                    state = back;
+                    if !progress {
+                        return (state, Ok(false));
+                    }
+                }
+                Err(error) => return (self.settle(state), Err(error)),
+            }
+        }
+    }
+}
+
+/// What an attempt that says whether it got something means for a wait.
+fn done(received: Result<bool>) -> Option<Result<()>> {
+    match received {
+        Ok(false) => None,
+        outcome => Some(outcome.map(drop)),
+    }
+}
