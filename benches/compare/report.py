@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cases import Bar
-from runner import PACKAGES, Outcome
+from runner import HERE, PACKAGES, RUST_PEERS, Outcome
 
 START, END = "<!-- notes: kept when the page is written again -->", "<!-- end of notes -->"
 NO_NOTES = "None yet."
@@ -24,6 +24,12 @@ def output(*command: str, cwd: Path | None = None) -> str:
         return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def crate_version(crate: str) -> str:
+    lock = HERE / "rust-peers" / "Cargo.lock"
+    found = re.search(rf'name = "{crate}"\nversion = "(.*)"', lock.read_text()) if lock.exists() else None
+    return f"{crate} {found[1]}" if found else "unknown"
 
 
 def machine(root: Path, peers: list[str]) -> dict[str, str]:
@@ -40,6 +46,8 @@ def machine(root: Path, peers: list[str]) -> dict[str, str]:
     for peer in peers:
         if peer in PACKAGES and peer != "raw":
             facts[peer] = output("dpkg-query", "-W", "-f=${Version}", PACKAGES[peer]) or "unknown"
+        elif peer in RUST_PEERS:
+            facts[peer] = crate_version(RUST_PEERS[peer])
     return facts
 
 

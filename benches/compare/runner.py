@@ -19,7 +19,8 @@ from cases import CASES, LIBRARIES, Bar, Case
 HERE = Path(__file__).resolve().parent
 PACKAGES = {"nng": "libnng-dev", "zmq": "libzmq3-dev", "nanomsg": "libnanomsg-dev", "raw": "libc6-dev"}
 HEADERS = {"nng": "nng/nng.h", "zmq": "zmq.h", "nanomsg": "nanomsg/nn.h", "raw": "sys/epoll.h"}
-RUST_PEERS = ("zeromq", "omq")
+# By peer, the crate.
+RUST_PEERS = {"zeromq": "zeromq", "omq": "omq-tokio"}
 # What the peers from crates.io can do.
 RUST_PATTERNS = ("reqrep-lat", "pushpull")
 
