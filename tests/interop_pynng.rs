@@ -181,15 +181,9 @@ mod closing {
     fn peer_sends_and_goes<P: Pattern + Receives>(kind: &str, scheme: Scheme, side: Side) {
         const FEW: usize = 200;
         let (place, socket) = (Place::new(scheme), socket::<P>());
-        let peer = meet(
-            &socket,
-            side,
-            &place,
-            "send_and_go",
-            kind,
-            &[&FEW.to_string()],
-        );
         // Its standard input has ended: it closes, and goes.
+        let few = FEW.to_string();
+        let peer = meet(&socket, side, &place, "send_and_go", kind, &[&few]);
         peer.succeed();
         for number in 0..FEW {
             let message = socket.recv().unwrap();
@@ -460,11 +454,13 @@ mod restarts {
         req.dial(place.url()).unwrap();
         echoed(&req, "before");
         first.kill();
-        // Sent to nobody: it waits for the next one.
-        req.send("between")
-            .unwrap_or_else(|_| panic!("the request was not taken"));
-        let second = pynng(&["echo", "Rep0", "listen", place.url()]);
-        second.line("listening");
+        let second = thread::scope(|scope| {
+            // Taken by a peer that is all but gone, or by the next one.
+            scope.spawn(|| req.send("between").unwrap());
+            let second = pynng(&["echo", "Rep0", "listen", place.url()]);
+            second.line("listening");
+            second
+        });
         assert_eq!(req.recv().unwrap().body(), b"between");
         echoed(&req, "after");
     }

@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use wirebird::{Event, Monitor, Pattern, Socket, SocketOptions};
 
 /// Only a test that fails waits for so long.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+pub const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Empty, short, longer than a read buffer, and long: what every protocol is tried with.
 pub const SIZES: [usize; 4] = [0, 5, 70_000, 1 << 20];
@@ -439,6 +439,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.end();
+        if thread::panicking() {
+            eprintln!("{}", self.failure("what the test tells"));
+        }
     }
 }
 
