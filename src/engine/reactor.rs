@@ -210,13 +210,7 @@ impl Reactor {
                     break;
                 }
             }
-            drop(lead);
-            self.turns.fetch_add(1, Ordering::Relaxed);
-            if self.asleep.swap(false, Ordering::SeqCst)
-                && let Some(thread) = self.background.get()
-            {
-                thread.unpark();
-            }
+            self.release(lead);
             if parker.is_notified() {
                 return;
             }
@@ -239,9 +233,19 @@ impl Reactor {
             return false;
         };
         self.turn(&mut lead, Some(Instant::now()), None);
+        self.release(lead);
+        true
+    }
+
+    /// Stops leading. The background thread may have gone to sleep because it saw somebody lead.
+    fn release(&self, lead: MutexGuard<'_, Lead>) {
         drop(lead);
         self.turns.fetch_add(1, Ordering::Relaxed);
-        true
+        if self.asleep.swap(false, Ordering::SeqCst)
+            && let Some(thread) = self.background.get()
+        {
+            thread.unpark();
+        }
     }
 
     /// Takes note that a user's thread has read for itself: it needs nobody to tell it of arrivals.
