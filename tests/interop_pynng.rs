@@ -454,7 +454,7 @@ mod restarts {
         req.dial(place.url()).unwrap();
         echoed(&req, "before");
         first.kill();
-        let second = thread::scope(|scope| {
+        let _second = thread::scope(|scope| {
             // Taken by a peer that is all but gone, or by the next one.
             scope.spawn(|| req.send("between").unwrap());
             let second = pynng(&["echo", "Rep0", "listen", place.url()]);

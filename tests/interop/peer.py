@@ -11,7 +11,12 @@ import sys
 import threading
 import time
 
-import pynng
+try:
+    import pynng
+except ImportError:
+    sys.exit(
+        f"pynng is not installed: {sys.executable} -m pip install pynng (./test.sh does it)"
+    )
 
 DEADLINE_MS = 10_000
 

@@ -20,13 +20,13 @@ use tempfile::TempDir;
 use wirebird::{Event, Monitor, Pattern, Socket, SocketOptions};
 
 /// Only a test that fails waits for so long.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Empty, short, longer than a read buffer, and long: what every protocol is tried with.
-pub const SIZES: [usize; 4] = [0, 5, 70_000, 1 << 20];
+pub(crate) const SIZES: [usize; 4] = [0, 5, 70_000, 1 << 20];
 
 /// The bytes of a message; two with different seeds differ, and so do the parts of one.
-pub fn body(size: usize, seed: usize) -> Vec<u8> {
+pub(crate) fn body(size: usize, seed: usize) -> Vec<u8> {
     (0..size)
         .map(|at| u8::try_from((at.wrapping_mul(131) + (at >> 8) + seed) & 0xff).unwrap_or(0))
         .collect()
@@ -34,7 +34,7 @@ pub fn body(size: usize, seed: usize) -> Vec<u8> {
 
 /// Compares without printing a megabyte when it fails.
 #[track_caller]
-pub fn assert_same(found: &[u8], expected: &[u8], what: &str) {
+pub(crate) fn assert_same(found: &[u8], expected: &[u8], what: &str) {
     if found != expected {
         let differs = found.iter().zip(expected).position(|(a, b)| a != b);
         panic!(
@@ -47,7 +47,7 @@ pub fn assert_same(found: &[u8], expected: &[u8], what: &str) {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     Tcp,
     Ipc,
     /// Unix-domain names without a file, which Linux has.
@@ -56,14 +56,14 @@ pub enum Scheme {
 
 /// Who listens; the other one dials.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     WirebirdListens,
     WirebirdDials,
 }
 
 /// An address that nobody else uses as long as this lives.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     url: String,
     held: Held,
 }
@@ -76,7 +76,7 @@ enum Held {
 }
 
 impl Place {
-    pub fn new(scheme: Scheme) -> Self {
+    pub(crate) fn new(scheme: Scheme) -> Self {
         match scheme {
             Scheme::Tcp => {
                 let (port, lock) = reserve_port();
@@ -103,17 +103,17 @@ impl Place {
         }
     }
 
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// The port of a tcp address.
-    pub fn port(&self) -> &str {
+    pub(crate) fn port(&self) -> &str {
         self.url.rsplit(':').next().unwrap_or_default()
     }
 
     /// The path of an ipc address.
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.url.strip_prefix("ipc://").unwrap_or_default()
     }
 }
@@ -145,7 +145,7 @@ fn reserve_port() -> (u16, File) {
 
 /// A program that a test runs against.
 #[derive(Debug, Clone)]
-pub struct Program {
+pub(crate) struct Program {
     command: Vec<PathBuf>,
     /// How to get it.
     install: &'static str,
@@ -153,7 +153,7 @@ pub struct Program {
 
 impl Program {
     /// nng's `nngcat`.
-    pub fn nngcat() -> Self {
+    pub(crate) fn nngcat() -> Self {
         // Into a pipe it would keep the line that says it listens until its first message.
         Self {
             command: vec!["stdbuf".into(), "-oL".into(), "nngcat".into()],
@@ -163,7 +163,7 @@ impl Program {
     }
 
     /// nanomsg's `nanocat`.
-    pub fn nanocat() -> Self {
+    pub(crate) fn nanocat() -> Self {
         Self {
             command: vec!["nanocat".into()],
             install: "apt-get install nanomsg-utils",
@@ -172,7 +172,7 @@ impl Program {
     }
 
     /// The `wirebird` command of this build.
-    pub fn wirebird() -> Self {
+    pub(crate) fn wirebird() -> Self {
         Self {
             command: vec![env!("CARGO_BIN_EXE_wirebird").into()],
             install: "cargo build",
@@ -180,14 +180,14 @@ impl Program {
     }
 
     /// `wirebird cat`.
-    pub fn wirebird_cat() -> Self {
+    pub(crate) fn wirebird_cat() -> Self {
         let mut program = Self::wirebird();
         program.command.push("cat".into());
         program
     }
 
     /// A script of tests/interop under a Python that has pynng.
-    pub fn pynng(script: &str) -> Self {
+    pub(crate) fn pynng(script: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = std::env::var_os("WIREBIRD_PYTHON")
             .map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
@@ -199,7 +199,7 @@ impl Program {
     }
 
     /// Any other program.
-    pub fn at(path: &Path) -> Self {
+    pub(crate) fn at(path: &Path) -> Self {
         Self {
             command: vec![path.into()],
             install: "build it",
@@ -218,17 +218,20 @@ impl Program {
         self
     }
 
-    pub fn start<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>) -> Running {
+    pub(crate) fn start<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>) -> Running {
         self.start_with_input(args, None)
     }
 
     /// Starts the program with a standard input that [`Running::tell`] writes to.
-    pub fn start_talking<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>) -> Running {
+    pub(crate) fn start_talking<W: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = W>,
+    ) -> Running {
         self.launch(args, Stdio::piped())
     }
 
     /// Starts the program, with `input` and then its end as standard input.
-    pub fn start_with_input<W: AsRef<OsStr>>(
+    pub(crate) fn start_with_input<W: AsRef<OsStr>>(
         &self,
         args: impl IntoIterator<Item = W>,
         input: Option<Vec<u8>>,
@@ -275,14 +278,14 @@ impl Program {
     }
 
     /// Runs the program to its end.
-    pub fn run<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>) -> Finished {
+    pub(crate) fn run<W: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = W>) -> Finished {
         self.start(args).finish()
     }
 }
 
 /// What a program did.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// `None` when a signal ended it.
     pub code: Option<i32>,
     pub out: Vec<u8>,
@@ -291,7 +294,7 @@ pub struct Finished {
 
 /// A program that runs; it ends with this.
 #[derive(Debug)]
-pub struct Running {
+pub(crate) struct Running {
     line: String,
     child: Child,
     out: Output,
@@ -301,13 +304,13 @@ pub struct Running {
 
 impl Running {
     /// Keeps a file for as long as the program runs.
-    pub fn keep(&mut self, data: Option<Data>) {
+    pub(crate) fn keep(&mut self, data: Option<Data>) {
         self.kept = data;
     }
 
     /// Writes a line to the program's standard input.
     #[track_caller]
-    pub fn tell(&mut self, line: &str) {
+    pub(crate) fn tell(&mut self, line: &str) {
         let stdin = self.child.stdin.as_mut();
         let stdin = stdin.expect("the program was started to be talked to");
         writeln!(stdin, "{line}").expect("the program listens");
@@ -315,7 +318,7 @@ impl Running {
 
     /// Waits for a line of standard output that begins with `start`, and gives the rest of it.
     #[track_caller]
-    pub fn line(&self, start: &str) -> String {
+    pub(crate) fn line(&self, start: &str) -> String {
         let found = self.out.wait(|out| {
             let text = String::from_utf8_lossy(out);
             let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
@@ -327,7 +330,7 @@ impl Running {
 
     /// Waits until `count` MessagePack objects were printed, after the lines that `--verbose` prints first.
     #[track_caller]
-    pub fn messages(&self, count: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn messages(&self, count: usize) -> Vec<Vec<u8>> {
         let found = self.out.wait(|out| {
             let mut messages = unpack(out);
             (messages.len() >= count).then(|| {
@@ -340,7 +343,7 @@ impl Running {
 
     /// Waits until standard output is exactly `expected`, and fails as soon as it cannot become that.
     #[track_caller]
-    pub fn prints(&self, expected: &[u8]) {
+    pub(crate) fn prints(&self, expected: &[u8]) {
         let found = self
             .out
             .wait(|out| (out == expected || !expected.starts_with(out)).then(|| out.to_vec()));
@@ -350,7 +353,7 @@ impl Running {
 
     /// Waits until the program has printed `count` bytes, and gives all it has printed.
     #[track_caller]
-    pub fn bytes(&self, count: usize) -> Vec<u8> {
+    pub(crate) fn bytes(&self, count: usize) -> Vec<u8> {
         let found = self
             .out
             .wait(|out| (out.len() >= count).then(|| out.to_vec()));
@@ -359,7 +362,7 @@ impl Running {
 
     /// Waits until the program ends by itself.
     #[track_caller]
-    pub fn finish(mut self) -> Finished {
+    pub(crate) fn finish(mut self) -> Finished {
         let status = self.status();
         // What it wrote is read to the end only after it has ended.
         let (Some(out), Some(err)) = (self.out.whole(), self.err.whole()) else {
@@ -374,7 +377,7 @@ impl Running {
 
     /// Waits until the program ends by itself, and fails when it does not end well.
     #[track_caller]
-    pub fn succeed(self) -> Vec<u8> {
+    pub(crate) fn succeed(self) -> Vec<u8> {
         let line = self.line.clone();
         let finished = self.finish();
         assert_eq!(
@@ -402,7 +405,7 @@ impl Running {
     }
 
     /// Ends the program at once, as a crash would.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.end();
     }
 
@@ -552,25 +555,25 @@ fn unpack(mut out: &[u8]) -> Vec<Vec<u8>> {
 
 /// A file with the given content, which lives as long as this, and an option that names it.
 #[derive(Debug)]
-pub struct Data {
+pub(crate) struct Data {
     directory: TempDir,
     empty: bool,
 }
 
 impl Data {
-    pub fn new(content: &[u8]) -> Self {
+    pub(crate) fn new(content: &[u8]) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         std::fs::write(directory.path().join("data"), content).expect("a file of data");
         let empty = content.is_empty();
         Self { directory, empty }
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().join("data")
     }
 
     /// The option of nngcat, nanocat and ours that sends it.
-    pub fn option(&self) -> String {
+    pub(crate) fn option(&self) -> String {
         if self.empty {
             // nanocat aborts on an empty file.
             return "--data=".into();
@@ -580,7 +583,7 @@ impl Data {
 }
 
 /// Options for tests: nothing waits for ever, and whoever dials tries again soon.
-pub fn options() -> SocketOptions {
+pub(crate) fn options() -> SocketOptions {
     SocketOptions::new()
         .recv_timeout(DEADLINE)
         .send_timeout(DEADLINE)
@@ -588,13 +591,13 @@ pub fn options() -> SocketOptions {
 }
 
 /// A socket with [`options`].
-pub fn socket<P: Pattern>() -> Socket<P> {
+pub(crate) fn socket<P: Pattern>() -> Socket<P> {
     Socket::with_options(&options()).expect("a socket")
 }
 
 /// Waits for an event.
 #[track_caller]
-pub fn wait_for_event(monitor: &Monitor, is_it: impl Fn(&Event) -> bool) {
+pub(crate) fn wait_for_event(monitor: &Monitor, is_it: impl Fn(&Event) -> bool) {
     let end = Instant::now() + DEADLINE;
     loop {
         let left = end.saturating_duration_since(Instant::now());
