@@ -14,7 +14,7 @@
 //! So an idle process has exactly one thread in the poller, without a time-out, and no wake-ups.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
 use std::task::Waker;
 use std::thread::{self, Thread};
@@ -58,6 +58,8 @@ pub(crate) struct Reactor {
     lead: Mutex<Lead>,
     /// Turns led by threads other than the background one, and reads they did by themselves.
     turns: AtomicU64,
+    /// Threads that are parked, and need somebody to look at the poller for them.
+    parked: AtomicUsize,
     /// A thread parked while the background thread led, and would rather have led.
     wanted: AtomicBool,
     /// The background thread is parked.
@@ -105,6 +107,7 @@ impl Reactor {
             has_batching: AtomicBool::new(false),
             lead: Mutex::default(),
             turns: AtomicU64::new(0),
+            parked: AtomicUsize::new(0),
             wanted: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             background: OnceLock::new(),
@@ -220,7 +223,14 @@ impl Reactor {
         } else {
             self.wanted.store(true, Ordering::Relaxed);
         }
+        self.parked.fetch_add(1, Ordering::Relaxed);
         parker.park(deadline);
+        self.parked.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a thread that spins should look at the poller too, on behalf of those that are parked.
+    pub(super) fn has_parked(&self) -> bool {
+        self.parked.load(Ordering::Relaxed) > 0
     }
 
     /// Looks at the poller without waiting, if nobody leads. Returns whether it could.

@@ -123,7 +123,7 @@ impl Core {
                 }
                 std::hint::spin_loop();
             }
-        } else if !direct {
+        } else if !direct || self.reactor.has_parked() {
             self.reactor.poll_once();
         }
     }

@@ -9,7 +9,7 @@ macro_rules! numbers {
         $happend:ident $hinsert:ident $htrim:ident $hchop:ident;)*) => {
         /// Big-endian numbers at either end of the body and the header.
         ///
-        /// Trimming and chopping fail with [`Error::InvalidArgument`] and change nothing when too little is there;
+        /// Trimming and chopping fail with [`Error::InvalidArgument`](crate::Error::InvalidArgument) and change nothing when too little is there;
         /// header forms that add fail so when the header would pass 64 bytes.
         impl Message {$(
             #[doc = concat!("Adds a `", stringify!($int), "` at the end of the body.")]
@@ -23,7 +23,7 @@ macro_rules! numbers {
             }
 
             #[doc = concat!("Removes a `", stringify!($int), "` from the front of the body.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the body is too short."]
+            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`](crate::Error::InvalidArgument) when the body is too short."]
             pub fn $trim(&mut self) -> Result<$int> {
                 let Some((bytes, _)) = self.body().split_first_chunk() else { return Err(TOO_SHORT) };
                 let value = $int::from_be_bytes(*bytes);
@@ -32,7 +32,7 @@ macro_rules! numbers {
             }
 
             #[doc = concat!("Removes a `", stringify!($int), "` from the end of the body.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the body is too short."]
+            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`](crate::Error::InvalidArgument) when the body is too short."]
             pub fn $chop(&mut self) -> Result<$int> {
                 let Some((_, bytes)) = self.body().split_last_chunk() else { return Err(TOO_SHORT) };
                 let value = $int::from_be_bytes(*bytes);
@@ -41,19 +41,19 @@ macro_rules! numbers {
             }
 
             #[doc = concat!("Adds a `", stringify!($int), "` at the end of the header.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the header would pass 64 bytes."]
+            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`](crate::Error::InvalidArgument) when the header would pass 64 bytes."]
             pub fn $happend(&mut self, value: $int) -> Result<()> {
                 self.header_append(&value.to_be_bytes())
             }
 
             #[doc = concat!("Adds a `", stringify!($int), "` at the front of the header.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the header would pass 64 bytes."]
+            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`](crate::Error::InvalidArgument) when the header would pass 64 bytes."]
             pub fn $hinsert(&mut self, value: $int) -> Result<()> {
                 self.header_insert(&value.to_be_bytes())
             }
 
             #[doc = concat!("Removes a `", stringify!($int), "` from the front of the header.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the header is too short."]
+            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`](crate::Error::InvalidArgument) when the header is too short."]
             pub fn $htrim(&mut self) -> Result<$int> {
                 let Some((bytes, _)) = self.header().split_first_chunk() else { return Err(TOO_SHORT) };
                 let value = $int::from_be_bytes(*bytes);
@@ -62,7 +62,7 @@ macro_rules! numbers {
             }
 
             #[doc = concat!("Removes a `", stringify!($int), "` from the end of the header.")]
-            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`] when the header is too short."]
+            #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`](crate::Error::InvalidArgument) when the header is too short."]
             pub fn $hchop(&mut self) -> Result<$int> {
                 let Some((_, bytes)) = self.header().split_last_chunk() else { return Err(TOO_SHORT) };
                 let value = $int::from_be_bytes(*bytes);

@@ -287,9 +287,9 @@ impl Program {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Finished {
     /// `None` when a signal ended it.
-    pub code: Option<i32>,
-    pub out: Vec<u8>,
-    pub err: String,
+    pub(crate) code: Option<i32>,
+    pub(crate) out: Vec<u8>,
+    pub(crate) err: String,
 }
 
 /// A program that runs; it ends with this.
