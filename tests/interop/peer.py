@@ -217,9 +217,10 @@ def turn_away(kind, url, ttl):
         try:
             raise SystemExit(f"got {receive(socket)!r} after too many hops")
         except pynng.Timeout:
-            say("nothing")
+            pass
         socket.ttl_max = int(ttl) + 1
         socket.recv_timeout = DEADLINE_MS
+        say("nothing")
         message = receive(socket)
         if kind == "Rep0" or kind == "Respondent0":
             socket.send(message)
