@@ -11,7 +11,12 @@ import sys
 import threading
 import time
 
-import pynng
+try:
+    import pynng
+except ImportError:
+    sys.exit(
+        f"pynng is not installed: {sys.executable} -m pip install pynng (./test.sh does it)"
+    )
 
 DEADLINE_MS = 10_000
 
@@ -212,9 +217,10 @@ def turn_away(kind, url, ttl):
         try:
             raise SystemExit(f"got {receive(socket)!r} after too many hops")
         except pynng.Timeout:
-            say("nothing")
+            pass
         socket.ttl_max = int(ttl) + 1
         socket.recv_timeout = DEADLINE_MS
+        say("nothing")
         message = receive(socket)
         if kind == "Rep0" or kind == "Respondent0":
             socket.send(message)
