@@ -43,11 +43,13 @@ as_root() {
     fi
 }
 
-# What the interop tests talk to: nngcat, nanocat, and pynng in .venv.
+# What the interop tests talk to: nngcat, nanocat, a program on libnng, and pynng in .venv.
 install_peers() {
     local packages=()
     command -v nngcat >/dev/null || packages+=(nng-utils)
     command -v nanocat >/dev/null || packages+=(nanomsg-utils)
+    command -v cc >/dev/null || packages+=(gcc libc6-dev)
+    [ -f /usr/include/nng/nng.h ] || packages+=(libnng-dev)
     local python=${PYTHON-python3}
     if ! [ -x .venv/bin/python ] && ! "$python" -c 'import ensurepip' 2>/dev/null; then
         packages+=(python3 python3-venv)
