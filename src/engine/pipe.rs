@@ -86,13 +86,12 @@ pub(super) struct Tx {
     pub(super) pace: Pace,
 }
 
-/// Whether messages follow each other so closely that writing each by itself would cost more than half of the
-/// sender's time. Then they are held back until there are [`BATCH_WRITE`] bytes or the reactor flushes them.
+/// Whether messages follow each other so closely that writing each by itself costs more than half of the sender's
+/// time, be it to this pipe alone or to all pipes of the socket in turn. Then they are held back until there are [`BATCH_WRITE`] bytes or the reactor flushes them.
 #[derive(Default)]
 pub(super) struct Pace {
     pub(super) batching: bool,
     streak: u8,
-    written: Option<Instant>,
     since_flush: u32,
 }
 
@@ -177,18 +176,16 @@ impl Pace {
         self.since_flush += 1;
     }
 
-    /// Takes note of a write that lasted from `began` to `ended`. Returns whether batching begins with it.
-    pub(super) fn wrote(&mut self, began: Instant, ended: Instant) -> bool {
+    /// Takes note of a write that lasted from `began` to `ended`, and of when the socket's write before it was over.
+    /// Returns whether batching begins with it.
+    pub(super) fn wrote(&mut self, last: Option<Instant>, began: Instant, ended: Instant) -> bool {
         let cost = ended.saturating_duration_since(began);
-        let close = self
-            .written
-            .is_some_and(|last| began.saturating_duration_since(last) < cost);
+        let close = last.is_some_and(|last| began.saturating_duration_since(last) < cost);
         self.streak = if close {
             self.streak.saturating_add(1)
         } else {
             0
         };
-        self.written = Some(ended);
         let begins = self.streak >= STREAK && !self.batching;
         if begins {
             self.batching = true;

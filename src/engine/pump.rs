@@ -341,13 +341,15 @@ impl Core {
             if broken {
                 return self.read(state, id, false).0;
             }
-            if let (Some(began), Some(ended)) = (began, ended)
-                && let Some(pipe) = state.world.pipes.get_mut(id)
-                && pipe.tx.pace.wrote(began, ended)
-                && !mem::replace(&mut state.batching, true)
-                && let Some(me) = self.me.upgrade()
-            {
-                self.reactor.flush_later(me);
+            if let (Some(began), Some(ended)) = (began, ended) {
+                let last = state.world.last_write.replace(ended);
+                if let Some(pipe) = state.world.pipes.get_mut(id)
+                    && pipe.tx.pace.wrote(last, began, ended)
+                    && !mem::replace(&mut state.batching, true)
+                    && let Some(me) = self.me.upgrade()
+                {
+                    self.reactor.flush_later(me);
+                }
             }
             // Whoever sends in a stream writes for itself, and must not find that another is for ever at it. What is
             // left is written by the next message, or by the reactor.

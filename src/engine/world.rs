@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) events: VecDeque<Event>,
     /// Whether a thread is telling events.
     pub(super) telling: bool,
+    /// When the last write was over that was measured.
+    pub(super) last_write: Option<Instant>,
     /// A read buffer between uses.
     pub(super) spare: Vec<u8>,
 }
