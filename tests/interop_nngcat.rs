@@ -32,11 +32,17 @@ fn meet<P: Pattern>(socket: &Socket<P>, side: Side, place: &Place, args: &[&str]
     peer
 }
 
-/// What nngcat needs so that a message it would send to nobody is sent again.
-fn again(side: Side) -> &'static [&'static str] {
+/// Makes nngcat send a message again that nobody was there for.
+const AGAIN: &str = "--interval=1";
+
+/// The same for surveys, which last a second: nng 1.5 can deadlock when a survey is sent while the one before ends.
+const SURVEY_AGAIN: &str = "--interval=2";
+
+/// Gives nngcat that option when it listens, and so may send before it has a peer.
+fn again(side: Side, option: &'static str) -> Vec<&'static str> {
     match side {
-        Side::WirebirdListens => &[],
-        Side::WirebirdDials => &["--interval", "1"],
+        Side::WirebirdListens => Vec::new(),
+        Side::WirebirdDials => vec![option],
     }
 }
 
@@ -159,16 +165,16 @@ mod library {
             tells::<PairV1>("--pair1", scheme, side);
         };
         bus: |scheme, side| {
-            answers::<BusNode>("--bus0", scheme, side, again(side));
+            answers::<BusNode>("--bus0", scheme, side, &again(side, AGAIN));
             tells::<BusNode>("--bus0", scheme, side);
         };
         req: |scheme, side| asks::<Request>("--rep0", scheme, side);
         rep: |scheme, side| answers::<Reply>("--req0", scheme, side, &[]);
         surveyor: |scheme, side| asks::<Survey>("--respondent0", scheme, side);
-        respondent: |scheme, side| answers::<Respond>("--surveyor0", scheme, side, again(side));
+        respondent: |scheme, side| answers::<Respond>("--surveyor0", scheme, side, &again(side, SURVEY_AGAIN));
         publish: |scheme, side| tells::<Publish>("--sub0", scheme, side);
         subscribe: |scheme, side| {
-            hears::<Subscribe>("--pub0", scheme, side, again(side), |socket| {
+            hears::<Subscribe>("--pub0", scheme, side, &again(side, AGAIN), |socket| {
                 socket.subscribe("").unwrap();
             });
         };
@@ -185,8 +191,8 @@ struct End {
     sends: Option<usize>,
     /// The seed of what it prints, if it does.
     prints: Option<usize>,
-    /// Whether what it sends is lost while it has no peer.
-    lossy: bool,
+    /// The option it needs if what it sends is lost while it has no peer.
+    again: Option<&'static str>,
 }
 
 impl End {
@@ -200,9 +206,7 @@ impl End {
         }
         if listens {
             args.push("--verbose".into());
-            if self.lossy {
-                args.extend(["--interval".into(), "1".into()]);
-            }
+            args.extend(self.again.map(str::to_owned));
         }
         let mut running = program.start(args);
         if listens {
@@ -279,35 +283,35 @@ const fn end(
     protocol: &'static str,
     sends: Option<usize>,
     prints: Option<usize>,
-    lossy: bool,
+    again: Option<&'static str>,
 ) -> End {
     End {
         protocol,
         sends,
         prints,
-        lossy,
+        again,
     }
 }
 
 mod command {
     use super::*;
 
-    const PAIR0: [End; 2] = both("--pair0", false);
-    const PAIR1: [End; 2] = both("--pair1", false);
-    const BUS: [End; 2] = both("--bus0", true);
-    const REQ: End = end("--req0", Some(1), Some(2), false);
-    const REP: End = end("--rep0", Some(2), Some(1), false);
-    const SURVEYOR: End = end("--surveyor0", Some(1), Some(2), true);
-    const RESPONDENT: End = end("--respondent0", Some(2), Some(1), false);
-    const PUB: End = end("--pub0", Some(1), None, true);
-    const SUB: End = end("--sub0", None, Some(1), false);
-    const PUSH: End = end("--push0", Some(1), None, false);
-    const PULL: End = end("--pull0", None, Some(1), false);
+    const PAIR0: [End; 2] = both("--pair0", None);
+    const PAIR1: [End; 2] = both("--pair1", None);
+    const BUS: [End; 2] = both("--bus0", Some(AGAIN));
+    const REQ: End = end("--req0", Some(1), Some(2), None);
+    const REP: End = end("--rep0", Some(2), Some(1), None);
+    const SURVEYOR: End = end("--surveyor0", Some(1), Some(2), Some(SURVEY_AGAIN));
+    const RESPONDENT: End = end("--respondent0", Some(2), Some(1), None);
+    const PUB: End = end("--pub0", Some(1), None, Some(AGAIN));
+    const SUB: End = end("--sub0", None, Some(1), None);
+    const PUSH: End = end("--push0", Some(1), None, None);
+    const PULL: End = end("--pull0", None, Some(1), None);
 
-    const fn both(protocol: &'static str, lossy: bool) -> [End; 2] {
+    const fn both(protocol: &'static str, again: Option<&'static str>) -> [End; 2] {
         [
-            end(protocol, Some(1), Some(2), lossy),
-            end(protocol, Some(2), Some(1), lossy),
+            end(protocol, Some(1), Some(2), again),
+            end(protocol, Some(2), Some(1), again),
         ]
     }
 
