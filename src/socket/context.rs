@@ -5,7 +5,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Contexts, Handle, Receives, Sends, Subscribes, receiving, sending};
+use super::methods::{receiving, sending};
+use super::{Contexts, Handle, Receives, Sends, Subscribes};
 use crate::engine::{Core, Patience, Timeouts};
 use crate::error::{Result, SendError};
 use crate::message::Message;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::{Dialer, Listener, Pipe};
-use super::{Handle, RawKind, common, debug, receiving, sending};
+use super::methods::{common, receiving, sending};
+use super::{Handle, RawKind, debug};
 use crate::engine::{
     Core, Dialing, Event, Listening, Monitor, Patience, PipeInfo, SocketStats, Timeouts,
 };
