@@ -77,9 +77,15 @@ fn answers<P: Pattern + Sends + Receives>(
 }
 
 /// The socket sends a message and nngcat answers it.
-fn asks<P: Pattern + Sends + Receives>(protocol: &str, scheme: Scheme, side: Side) {
+fn asks<P: Pattern + Sends + Receives>(
+    protocol: &str,
+    scheme: Scheme,
+    side: Side,
+    prepare: fn(&Socket<P>),
+) {
     with_sizes(|size| {
         let (place, socket) = (Place::new(scheme), socket::<P>());
+        prepare(&socket);
         let (there, back) = (body(size, 1), body(size, 2));
         let data = Data::new(&back);
         let file = data.option();
@@ -168,9 +174,9 @@ mod library {
             answers::<BusNode>("--bus0", scheme, side, &again(side, AGAIN));
             tells::<BusNode>("--bus0", scheme, side);
         };
-        req: |scheme, side| asks::<Request>("--rep0", scheme, side);
+        req: |scheme, side| asks::<Request>("--rep0", scheme, side, nothing);
         rep: |scheme, side| answers::<Reply>("--req0", scheme, side, &[]);
-        surveyor: |scheme, side| asks::<Survey>("--respondent0", scheme, side);
+        surveyor: |scheme, side| asks::<Survey>("--respondent0", scheme, side, peers::be_patient);
         respondent: |scheme, side| answers::<Respond>("--surveyor0", scheme, side, &again(side, SURVEY_AGAIN));
         publish: |scheme, side| tells::<Publish>("--sub0", scheme, side);
         subscribe: |scheme, side| {

@@ -19,11 +19,13 @@ except ImportError:
     )
 
 DEADLINE_MS = 10_000
+ROWS = [bytes((at * 131 + first) & 0xFF for at in range(256)) for first in range(256)]
 
 
 def body(size, seed):
-    """The same bytes as `body` in tests/peers/mod.rs."""
-    return bytes((at * 131 + (at >> 8) + seed) & 0xFF for at in range(size))
+    """The same bytes as `body` in tests/peers/mod.rs, made of rows of 256, since a survey does not wait for long."""
+    rows = (ROWS[(row + seed) & 0xFF] for row in range(size // 256 + 1))
+    return b"".join(rows)[:size]
 
 
 def check(found, expected, what):
@@ -51,6 +53,8 @@ def open_socket(kind, raw=False, **options):
         return pynng.Socket(opener=opener, **options)
     if kind == "Sub0":
         options.setdefault("topics", "")
+    if kind == "Surveyor0":
+        options.setdefault("survey_time", DEADLINE_MS)
     return getattr(pynng, kind)(**options)
 
 
@@ -164,7 +168,7 @@ def answer_from_contexts(url, count):
 
 def survey_from_contexts(url, count):
     """Makes several surveys at the same time and reads the answers of the last one first."""
-    with open_socket("Surveyor0", survey_time=DEADLINE_MS) as socket:
+    with open_socket("Surveyor0") as socket:
         connect(socket, "dial", url)
         contexts = [socket.new_context() for _ in range(int(count))]
         for number, context in enumerate(contexts):
@@ -209,11 +213,13 @@ def keep_silent(kind, url):
 
 
 def turn_away(kind, url, ttl):
-    """Receives nothing within a while when its limit of hops is `ttl`, then, with one more, what it then gets."""
-    with open_socket(kind, dial=url) as socket:
+    """Told to look, receives nothing for a while when its limit of hops is `ttl`, and then, with one more, something."""
+    with open_socket(kind) as socket:
         socket.ttl_max = int(ttl)
         socket.recv_timeout = 300
+        socket.dial(url)
         say("ready")
+        sys.stdin.readline()
         try:
             raise SystemExit(f"got {receive(socket)!r} after too many hops")
         except pynng.Timeout:

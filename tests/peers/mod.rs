@@ -17,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use wirebird::pattern::Survey;
 use wirebird::{Event, Monitor, Pattern, Socket, SocketOptions};
 
 /// Only a test that fails waits for so long.
@@ -606,4 +607,10 @@ pub(crate) fn wait_for_event(monitor: &Monitor, is_it: impl Fn(&Event) -> bool) 
             return;
         }
     }
+}
+
+/// Lets a surveyor's surveys last as long as a test waits for anything.
+pub(crate) fn be_patient(surveyor: &Socket<Survey>) {
+    let options = options().survey_time(DEADLINE);
+    surveyor.set_options(&options).expect("a longer survey");
 }
