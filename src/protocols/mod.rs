@@ -353,3 +353,5 @@ mod ttl;
 
 #[cfg(test)]
 pub(crate) mod mock;
+#[cfg(test)]
+mod raw_model;

@@ -1,8 +1,10 @@
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 
 use super::*;
 use crate::protocols::mock::{Mock, flat, pipe, wire};
-use crate::protocols::respondent::{RawRespondent, Respondent};
+use crate::protocols::raw_model::{self, Route};
+use crate::protocols::respondent::{RawRespondent, Respondent, RespondentSide};
 
 const SOCKET: CtxId = CtxId::SOCKET;
 const ID: u32 = 0x8000_0001;
@@ -562,91 +564,130 @@ struct Model {
     sender: Option<(OpId, Vec<u8>)>,
 }
 
+/// The body of each request is its own stack; so must be the body of each reply, which says that it went the way
+/// its request came.
+fn check_ways_back<S: Side>(steps: Vec<Step>) -> Result<(), TestCaseError> {
+    let (mut mock, mut rep) = (Mock::new(), Replier::<S>::new());
+    let mut contexts: [Model; 3] = std::array::from_fn(|_| Model::default());
+    rep.open_context(CtxId(1)).unwrap();
+    rep.open_context(CtxId(2)).unwrap();
+    let mut id = ID;
+    for step in steps {
+        match step {
+            Step::Arrive(n, hops) if mock.pipes.contains_key(&pipe(n)) => {
+                id += 1;
+                let mut words = vec![n; usize::from(hops)];
+                words.push(id);
+                let stack = flat(&wire(&words, b""));
+                mock.arrive(&mut rep, pipe(n), wire(&words, &stack));
+            }
+            Step::Recv(n) => {
+                let could = rep.can_recv();
+                let received = mock.try_recv(&mut rep, CtxId(n));
+                prop_assert_eq!(received.is_ok(), could);
+                if let Ok(request) = received {
+                    contexts[n as usize].path = Some(request.body().to_vec());
+                }
+            }
+            Step::Send(n, wait) => {
+                let (ctx, model) = (CtxId(n), &mut contexts[n as usize]);
+                let could = rep.can_send();
+                let waited = model.sender.take();
+                let retry = waited.is_some();
+                let op = match &waited {
+                    Some((op, _)) => *op,
+                    None if wait => mock.op(),
+                    None => OpId::TRY,
+                };
+                let stack = waited.map(|(_, stack)| stack).or_else(|| model.path.take());
+                let mut body = Message::from(stack.clone().unwrap_or_default());
+                match rep.send(ctx, op, &mut body, &mut mock) {
+                    Sent::Done => prop_assert!(stack.is_some()),
+                    Sent::Full => {
+                        prop_assert!(ctx != SOCKET || !could);
+                        model.sender = stack.filter(|_| op != OpId::TRY).map(|stack| (op, stack));
+                    }
+                    Sent::Failed(..) => prop_assert!(stack.is_none()),
+                    Sent::Pending => prop_assert!(false, "replies are not kept"),
+                }
+                prop_assert!(ctx != SOCKET || !could || retry || model.sender.is_none());
+            }
+            Step::GiveUp(n) => {
+                if let Some((op, _)) = contexts[n as usize].sender.take() {
+                    rep.cancel_send(CtxId(n), op, &mut mock);
+                }
+            }
+            Step::Attach(n, room) if !mock.pipes.contains_key(&pipe(n)) => {
+                mock.attach(&mut rep, n, room).unwrap();
+            }
+            Step::Detach(n) if mock.pipes.contains_key(&pipe(n)) => {
+                mock.detach(&mut rep, pipe(n));
+            }
+            Step::Drain(n, room) if mock.pipes.contains_key(&pipe(n)) => {
+                for sent in mock.drain(&mut rep, pipe(n), room) {
+                    prop_assert_eq!(sent.header(), sent.body());
+                    let hops = sent.header().chunks(4).rev().skip(1);
+                    prop_assert!(hops.into_iter().all(|hop| hop == n.to_be_bytes()));
+                }
+            }
+            _ => {}
+        }
+        let waiting = contexts
+            .iter()
+            .filter(|model| model.sender.is_some())
+            .count();
+        let listed: usize = rep.pipes.values().map(|pipe| pipe.senders.len()).sum();
+        prop_assert!(listed <= waiting);
+    }
+    // Nothing hangs: once its pipe has room or is gone, every reply that waits goes out, in some order.
+    let open: Vec<PipeId> = mock.pipes.keys().copied().collect();
+    for id in open {
+        mock.drain(&mut rep, id, 99);
+    }
+    let mut waiting: Vec<_> = (0..)
+        .zip(contexts)
+        .filter_map(|(n, m)| Some((CtxId(n), m.sender?)))
+        .collect();
+    for _ in 0..waiting.len() {
+        waiting.retain(|(ctx, (op, stack))| {
+            !matches!(
+                rep.send(*ctx, *op, &mut Message::from(stack.clone()), &mut mock),
+                Sent::Done
+            )
+        });
+    }
+    prop_assert!(waiting.is_empty());
+    Ok(())
+}
+
 proptest! {
-    /// The body of each request is its own stack; so must be the body of each reply, which says that it went the
-    /// way its request came.
     #[test]
     fn every_reply_goes_back_the_way_its_request_came(steps in proptest::collection::vec(step(), 1..100)) {
-        let (mut mock, mut rep) = rep();
-        let mut contexts: [Model; 3] = std::array::from_fn(|_| Model::default());
-        rep.open_context(CtxId(1)).unwrap();
-        rep.open_context(CtxId(2)).unwrap();
-        let mut id = ID;
-        for step in steps {
-            match step {
-                Step::Arrive(n, hops) if mock.pipes.contains_key(&pipe(n)) => {
-                    id += 1;
-                    let mut words = vec![n; usize::from(hops)];
-                    words.push(id);
-                    let stack = flat(&wire(&words, b""));
-                    mock.arrive(&mut rep, pipe(n), wire(&words, &stack));
-                }
-                Step::Recv(n) => {
-                    let could = rep.can_recv();
-                    let received = mock.try_recv(&mut rep, CtxId(n));
-                    prop_assert_eq!(received.is_ok(), could);
-                    if let Ok(request) = received {
-                        contexts[n as usize].path = Some(request.body().to_vec());
-                    }
-                }
-                Step::Send(n, wait) => {
-                    let (ctx, model) = (CtxId(n), &mut contexts[n as usize]);
-                    let could = rep.can_send();
-                    let waited = model.sender.take();
-                    let retry = waited.is_some();
-                    let op = match &waited {
-                        Some((op, _)) => *op,
-                        None if wait => mock.op(),
-                        None => OpId::TRY,
-                    };
-                    let stack = waited.map(|(_, stack)| stack).or_else(|| model.path.take());
-                    let mut body = Message::from(stack.clone().unwrap_or_default());
-                    match rep.send(ctx, op, &mut body, &mut mock) {
-                        Sent::Done => prop_assert!(stack.is_some()),
-                        Sent::Full => {
-                            prop_assert!(ctx != SOCKET || !could);
-                            model.sender = stack.filter(|_| op != OpId::TRY).map(|stack| (op, stack));
-                        }
-                        Sent::Failed(..) => prop_assert!(stack.is_none()),
-                        Sent::Pending => prop_assert!(false, "replies are not kept"),
-                    }
-                    prop_assert!(ctx != SOCKET || !could || retry || model.sender.is_none());
-                }
-                Step::GiveUp(n) => {
-                    if let Some((op, _)) = contexts[n as usize].sender.take() {
-                        rep.cancel_send(CtxId(n), op, &mut mock);
-                    }
-                }
-                Step::Attach(n, room) if !mock.pipes.contains_key(&pipe(n)) => {
-                    mock.attach(&mut rep, n, room).unwrap();
-                }
-                Step::Detach(n) if mock.pipes.contains_key(&pipe(n)) => {
-                    mock.detach(&mut rep, pipe(n));
-                }
-                Step::Drain(n, room) if mock.pipes.contains_key(&pipe(n)) => {
-                    for sent in mock.drain(&mut rep, pipe(n), room) {
-                        prop_assert_eq!(sent.header(), sent.body());
-                        let hops = sent.header().chunks(4).rev().skip(1);
-                        prop_assert!(hops.into_iter().all(|hop| hop == n.to_be_bytes()));
-                    }
-                }
-                _ => {}
-            }
-            let waiting = contexts.iter().filter(|model| model.sender.is_some()).count();
-            let listed: usize = rep.pipes.values().map(|pipe| pipe.senders.len()).sum();
-            prop_assert!(listed <= waiting);
-        }
-        // Nothing hangs: once its pipe has room or is gone, every reply that waits goes out, in some order.
-        let open: Vec<PipeId> = mock.pipes.keys().copied().collect();
-        for id in open {
-            mock.drain(&mut rep, id, 99);
-        }
-        let mut waiting: Vec<_> = (0..).zip(contexts).filter_map(|(n, m)| Some((CtxId(n), m.sender?))).collect();
-        for _ in 0..waiting.len() {
-            waiting.retain(|(ctx, (op, stack))| {
-                !matches!(rep.send(*ctx, *op, &mut Message::from(stack.clone()), &mut mock), Sent::Done)
-            });
-        }
-        prop_assert!(waiting.is_empty());
+        check_ways_back::<RepSide>(steps)?;
+    }
+
+    #[test]
+    fn every_answer_goes_back_the_way_its_survey_came(steps in proptest::collection::vec(step(), 1..100)) {
+        check_ways_back::<RespondentSide>(steps)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn raw_rep_sends_where_the_header_says_and_reads_each_pipe_while_there_is_room(
+        recv_depth in 0..4usize,
+        steps in raw_model::steps(),
+    ) {
+        raw_model::check(&mut RawRep::new(), Route::Named(64), Some(8), recv_depth, steps)?;
+    }
+
+    #[test]
+    fn raw_respondent_sends_where_the_header_says_and_reads_each_pipe_while_there_is_room(
+        recv_depth in 0..4usize,
+        steps in raw_model::steps(),
+    ) {
+        raw_model::check(&mut RawRespondent::new(), Route::Named(2), Some(8), recv_depth, steps)?;
     }
 }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocols::mock::{Mock, flat, pipe, wire};
+use crate::protocols::raw_model::{self, Route};
 
 const SOCKET: CtxId = CtxId::SOCKET;
 const FIRST: u32 = 0x8000_0001;
@@ -783,5 +784,20 @@ proptest! {
                 prop_assert_eq!(reply.body(), tag.to_be_bytes());
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn raw_sends_to_the_pipes_in_turn_and_reads_each_while_there_is_room(
+        send_depth in 0..4usize,
+        recv_depth in 0..4usize,
+        steps in raw_model::steps(),
+    ) {
+        let mut raw = RawReq::new();
+        set(&mut Mock::new(), &mut raw, ProtocolOption::SendBuffer(send_depth)).unwrap();
+        raw_model::check(&mut raw, Route::Any(send_depth), None, recv_depth, steps)?;
     }
 }

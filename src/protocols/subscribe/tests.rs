@@ -3,7 +3,7 @@ use std::collections::{BTreeSet, VecDeque};
 use proptest::prelude::*;
 
 use super::super::Sent;
-use super::super::mock::Mock;
+use super::super::mock::{Mock, pipe};
 use super::*;
 
 use ProtocolOption::{PreferNew, RecvBuffer, SendBuffer};
@@ -328,26 +328,91 @@ proptest! {
             prop_assert_eq!(sub.can_recv(), !queue.is_empty());
         }
     }
+}
+
+#[derive(Debug, Clone)]
+enum RawStep {
+    Attach(u32),
+    Detach(u32),
+    Arrive(u32, Vec<u8>),
+    Recv,
+    Wait,
+    Retry,
+    GiveUp,
+    RecvBuffer(usize),
+}
+
+fn raw_step() -> impl Strategy<Value = RawStep> {
+    prop_oneof![
+        3 => (1..4u32).prop_map(RawStep::Attach),
+        1 => (1..4u32).prop_map(RawStep::Detach),
+        12 => (1..4u32, bytes()).prop_map(|(n, body)| RawStep::Arrive(n, body)),
+        2 => Just(RawStep::Recv),
+        3 => Just(RawStep::Wait),
+        3 => Just(RawStep::Retry),
+        1 => Just(RawStep::GiveUp),
+        1 => (0..4usize).prop_map(RawStep::RecvBuffer),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn the_raw_form_behaves_as_a_bounded_queue(
-        depth in 0..4usize,
-        arrivals in prop::collection::vec(any::<bool>(), 1..60),
+    fn the_raw_form_behaves_as_a_bounded_queue_with_room_for_each_receive_that_waits(
+        steps in prop::collection::vec(raw_step(), 1..100),
     ) {
         let (mut io, mut sub) = (Mock::new(), RawSubscribe::new());
-        io.set(&mut sub, RecvBuffer(depth)).unwrap();
-        let pipe = io.attach(&mut sub, 1, 0).unwrap();
-        let mut queue = VecDeque::new();
-        for (n, arrives) in (0u8..).zip(arrivals) {
-            if arrives {
-                io.arrive(&mut sub, pipe, [n].into());
-                if queue.len() < depth {
-                    queue.push_back(vec![n]);
+        let (mut queue, mut waiting) = (VecDeque::new(), Vec::new());
+        let (mut depth, mut dropped) = (1, 0);
+        for step in steps {
+            match step {
+                RawStep::Attach(n) if !io.pipes.contains_key(&pipe(n)) => {
+                    io.attach(&mut sub, n, 0).unwrap();
                 }
-            } else {
-                let received = io.try_recv(&mut sub, MAIN).ok().map(Vec::from);
-                prop_assert_eq!(received, queue.pop_front());
+                RawStep::Detach(n) if io.pipes.contains_key(&pipe(n)) => {
+                    io.detach(&mut sub, pipe(n));
+                }
+                RawStep::Arrive(n, body) if io.pipes.contains_key(&pipe(n)) => {
+                    io.recv_wakes.clear();
+                    io.arrive(&mut sub, pipe(n), body.clone().into());
+                    prop_assert_eq!(io.waiting(pipe(n)), 0);
+                    let room = queue.len() < depth + waiting.len();
+                    prop_assert_eq!(io.recv_wakes.len(), usize::from(room));
+                    if room {
+                        queue.push_back((body, n));
+                    } else {
+                        dropped += 1;
+                    }
+                }
+                RawStep::Attach(_) | RawStep::Detach(_) | RawStep::Arrive(..) => {}
+                RawStep::Recv | RawStep::Wait | RawStep::Retry => {
+                    let op = match step {
+                        RawStep::Wait => io.op(),
+                        RawStep::Retry => waiting.pop().unwrap_or(OpId::TRY),
+                        _ => OpId::TRY,
+                    };
+                    let received = sub.recv(MAIN, op, &mut io).unwrap();
+                    let received = received.map(|m| (m.body().to_vec(), m.pipe().unwrap().number()));
+                    if received.is_none() && op != OpId::TRY {
+                        waiting.push(op);
+                    }
+                    prop_assert_eq!(received, queue.pop_front());
+                }
+                RawStep::GiveUp => {
+                    if let Some(op) = waiting.pop() {
+                        sub.cancel_recv(MAIN, op, &mut io);
+                    }
+                }
+                RawStep::RecvBuffer(new_depth) => {
+                    io.set(&mut sub, RecvBuffer(new_depth)).unwrap();
+                    depth = new_depth;
+                    dropped += queue.len().saturating_sub(depth + waiting.len());
+                    queue.truncate(depth + waiting.len());
+                }
             }
+            prop_assert_eq!(sub.can_recv(), !queue.is_empty());
+            prop_assert_eq!(&io.dropped, &vec![Dropped::RecvQueueFull; dropped]);
         }
     }
 }

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::protocols::mock::{Mock, flat, pipe, wire};
+use crate::protocols::raw_model::{self, Route};
 
 const SOCKET: CtxId = CtxId::SOCKET;
 const FIRST: u32 = 0x8000_0001;
@@ -531,5 +532,17 @@ proptest! {
             prop_assert!(ends.min().is_none_or(|end| surveyor.deadline().is_some_and(|at| at <= end)));
             prop_assert!(surveyor.ended_recvs.is_empty());
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn raw_sends_to_every_pipe_and_reads_each_while_there_is_room(
+        recv_depth in 0..4usize,
+        steps in raw_model::steps(),
+    ) {
+        raw_model::check(&mut RawSurveyor::new(), Route::All(16), None, recv_depth, steps)?;
     }
 }
