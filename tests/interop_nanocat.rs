@@ -46,7 +46,7 @@ fn with_sizes(exchange: impl Fn(usize) + Sync) {
     });
 }
 
-/// nanocat sends messages, and the socket answers one.
+/// nanocat sends messages, and the socket answers them.
 fn answers<P: Pattern + Sends + Receives>(
     protocol: &str,
     scheme: Scheme,
@@ -60,9 +60,21 @@ fn answers<P: Pattern + Sends + Receives>(
         let file = data.option();
         let args = [&[protocol, &file, "--msgpack"], more].concat();
         let peer = meet(&socket, side, &place, &args);
-        assert_same(socket.recv().unwrap().body(), &there, "message");
-        socket.send(back.clone()).unwrap();
-        assert_same(&peer.messages(1)[0], &back, "answer");
+        thread::scope(|scope| {
+            // Every message is answered: a peer that sends again no longer wants the answer to the one before.
+            let answering = scope.spawn(|| {
+                while let Ok(message) = socket.recv() {
+                    assert_same(message.body(), &there, "message");
+                    if socket.send(back.clone()).is_err() {
+                        break;
+                    }
+                }
+            });
+            assert_same(&peer.messages(1)[0], &back, "answer");
+            // Only to end the other thread: whether the peer still reads does not matter.
+            let _ = socket.close();
+            answering.join().unwrap();
+        });
     });
 }
 
@@ -169,7 +181,7 @@ matrix! {
     req: |scheme, side| asks::<Request>("--rep", scheme, side);
     rep: |scheme, side| answers::<Reply>("--req", scheme, side, &[]);
     surveyor: |scheme, side| asks::<Survey>("--respondent", scheme, side);
-    respondent: |scheme, side| answers::<Respond>("--surveyor", scheme, side, &[AGAIN]);
+    respondent: |scheme, side| answers::<Respond>("--surveyor", scheme, side, &["--interval=0.5"]);
     publish: |scheme, side| tells::<Publish>("--sub", scheme, side);
     subscribe: |scheme, side| {
         hears::<Subscribe>("--pub", scheme, side, |socket| socket.subscribe("").unwrap());
