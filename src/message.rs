@@ -355,22 +355,31 @@ impl Message {
         Some((self.area.get(from..)?.first_chunk()?, len))
     }
 
-    /// A message with the first `len` bytes of `window` as its body. Copying a short one is cheapest when the window
-    /// goes on behind it.
+    /// A message with the first `len` bytes of `window` as its body.
     #[inline]
     pub(crate) fn from_window(window: &[u8], len: usize) -> Self {
-        if len > INLINE {
-            return Self::from(window[..len].to_vec());
-        }
-        let mut message = Self {
-            len,
-            ..Self::default()
-        };
-        match window.first_chunk::<INLINE>() {
-            Some(all) => message.area[HEADER_ROOM..].copy_from_slice(all),
-            None => message.copy_short(&window[..len]),
-        }
+        let mut message = Self::new();
+        message.fill(window, len);
         message
+    }
+
+    /// Becomes a message with the first `len` bytes of `window` as its body. Copying a short one is cheapest when
+    /// the window goes on behind it.
+    #[inline]
+    pub(crate) fn fill(&mut self, window: &[u8], len: usize) {
+        if len > INLINE {
+            *self = Self::from(window[..len].to_vec());
+            return;
+        }
+        self.heap = None;
+        self.start = HEADER_ROOM;
+        self.len = len;
+        self.pipe = None;
+        self.set_header(HEADER_ROOM, HEADER_ROOM);
+        match window.first_chunk::<INLINE>() {
+            Some(all) => self.area[HEADER_ROOM..].copy_from_slice(all),
+            None => self.copy_short(&window[..len]),
+        }
     }
 
     /// Apart, so that the copy of fixed size is not made one of any size.
@@ -378,6 +387,23 @@ impl Message {
     #[inline(never)]
     fn copy_short(&mut self, body: &[u8]) {
         self.area[HEADER_ROOM..HEADER_ROOM + body.len()].copy_from_slice(body);
+    }
+
+    /// Makes the first `count` words of a body that came from a wire the header. There must be so many, and no more
+    /// than a header may have.
+    #[inline]
+    pub(crate) fn unwrap_words(&mut self, count: usize) {
+        let bytes = count * size_of::<u32>();
+        if self.is_inline() {
+            self.set_header(self.start, self.start + bytes);
+        } else {
+            let mut words = [0; MAX_HEADER];
+            words[..bytes].copy_from_slice(&self.body()[..bytes]);
+            self.area[..MAX_HEADER].copy_from_slice(&words);
+            self.set_header(0, bytes);
+        }
+        self.start += bytes;
+        self.len -= bytes;
     }
 
     /// Moves the header in front of the body, as a message looks that comes from a wire.

@@ -53,7 +53,7 @@ impl Core {
         for (id, pipe) in state.world.pipes.iter_mut() {
             if pipe.stats.tx_msgs > 0 && !pipe.tx.dead {
                 // Reading goes on whether the machine wanted more or not, to find the end.
-                pipe.rx.paused = false;
+                pipe.rx.held = false;
                 pipe.rx.saturated = false;
                 waiting.push((id, pipe.connection.clone()));
             }

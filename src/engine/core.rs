@@ -335,7 +335,9 @@ impl Core {
         if !state.world.unread.is_empty() {
             state = self.serve_others(state);
         }
-        if let Some(at) = state.machine.deadline() {
+        if std::mem::take(&mut state.world.asked_time)
+            && let Some(at) = state.machine.deadline()
+        {
             self.arm_timer(&mut state, at);
         }
         let World {

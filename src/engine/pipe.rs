@@ -100,10 +100,12 @@ pub(super) struct Rx {
     pub(super) decoder: Decoder,
     /// A thread is reading, without the lock, and has the decoder.
     pub(super) reading: bool,
-    /// The machine takes no more until it says so.
-    pub(super) paused: bool,
+    /// The machine takes what is in the decoder when it has a use for it.
+    pub(super) held: bool,
     /// The machine's queue is full, and its user is reading from it.
     pub(super) saturated: bool,
+    /// The pipe is about to be removed.
+    pub(super) closed: bool,
     /// The connection may have something to read.
     pub(super) readable: bool,
     /// The end must be looked for: no event will tell of it again.
@@ -137,8 +139,9 @@ impl PipeSlot {
             rx: Rx {
                 decoder: Decoder::new(framing, limit),
                 reading: false,
-                paused: false,
+                held: false,
                 saturated: false,
+                closed: false,
                 readable: true,
                 hangup: false,
                 ended: None,
@@ -166,6 +169,13 @@ impl Tx {
     /// Whether everything that was handed to the pipe has gone to the kernel, or never will.
     pub(super) fn is_idle(&self) -> bool {
         self.dead || (self.outstanding == 0 && self.filling.is_empty())
+    }
+}
+
+impl Rx {
+    /// Whether somebody may read now, and the machine takes what is read.
+    pub(super) fn is_open(&self) -> bool {
+        !(self.held || self.saturated || self.reading || self.closed || self.ended.is_some())
     }
 }
 

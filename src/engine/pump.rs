@@ -16,8 +16,8 @@ use super::spin::DIRECT_PIPES;
 use super::timers::Timed;
 use super::world::World;
 use crate::error::{Error, Result};
-use crate::message::PipeId;
-use crate::protocols::Flow;
+use crate::message::{Message, PipeId};
+use crate::protocols::{Flow, Io};
 use crate::sys::poller;
 use crate::transports::{Connection, Received};
 use crate::wire::{Batch, Decoder};
@@ -44,9 +44,8 @@ impl Core {
             }
         }
         let (state, _) = self.read(state, id, false);
-        let again = state.world.pipes.get(id).is_some_and(|pipe| {
-            pipe.rx.readable && !pipe.rx.paused && !pipe.rx.saturated && !pipe.rx.reading
-        });
+        let again = state.world.pipes.get(id);
+        let again = again.is_some_and(|pipe| pipe.rx.readable && pipe.rx.is_open());
         self.changes
             .fetch_add(1, std::sync::atomic::Ordering::Release);
         self.finish(state);
@@ -65,10 +64,11 @@ impl Core {
 
     fn settle_lists<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
         loop {
-            if let Some(id) = state.world.resumed.pop() {
-                self.deliver(&mut state, id);
+            if let Some(id) = state.world.drained.pop() {
+                self.announce(&mut state, id);
                 if let Some(pipe) = state.world.pipes.get(id)
                     && pipe.rx.readable
+                    && pipe.rx.is_open()
                 {
                     if pipe.rx.hangup {
                         // The end was there while nothing was read, and no event tells of it again.
@@ -104,14 +104,9 @@ impl Core {
         let direct = direct && state.world.pipes.len() <= DIRECT_PIPES;
         while !progress {
             let mut ids = [None; DIRECT_PIPES];
-            let wanted = state.world.pipes.iter().filter(|(_, pipe)| {
-                let rx = &pipe.rx;
-                !rx.paused
-                    && !rx.saturated
-                    && !rx.reading
-                    && rx.ended.is_none()
-                    && (direct || rx.readable)
-            });
+            let wanted = state.world.pipes.iter();
+            let wanted = wanted
+                .filter(|(_, pipe)| pipe.rx.is_open() && (direct || pipe.rx.readable));
             for (slot, (id, _)) in ids.iter_mut().zip(wanted) {
                 *slot = Some(id);
             }
@@ -145,12 +140,12 @@ impl Core {
         let mut progress = false;
         let mut missed = once;
         for _ in 0..READS {
-            progress |= self.deliver(&mut state, id);
+            progress |= self.announce(&mut state, id);
             let World { pipes, spare, .. } = &mut state.world;
             let Some(pipe) = pipes.get_mut(id) else {
                 break;
             };
-            if pipe.rx.reading || pipe.rx.paused || pipe.rx.saturated || pipe.rx.ended.is_some() {
+            if !pipe.rx.is_open() {
                 break;
             }
             if once && (progress || !missed) {
@@ -195,7 +190,7 @@ impl Core {
                 Err(error) => pipe.rx.ended = Some(error.into()),
             }
             pipe.rx.decoder = decoder;
-            progress |= self.deliver(&mut state, id);
+            progress |= self.announce(&mut state, id);
         }
         (state, progress)
     }
@@ -211,9 +206,8 @@ impl Core {
         self.finish(state);
     }
 
-    /// Delivers the messages that a pipe has in memory. Returns whether there was one.
-    fn deliver(&self, state: &mut State, id: PipeId) -> bool {
-        let mut progress = false;
+    /// Tells the machine of the messages that a pipe has in memory. Returns whether there was one.
+    fn announce(&self, state: &mut State, id: PipeId) -> bool {
         let State {
             machine,
             world,
@@ -221,19 +215,20 @@ impl Core {
             pull,
             ..
         } = state;
+        let mut progress = false;
         loop {
             let Some(pipe) = world.pipes.get_mut(id) else {
                 return progress;
             };
-            if pipe.rx.paused || pipe.rx.saturated || pipe.rx.reading {
+            let rx = &mut pipe.rx;
+            if rx.held || rx.saturated || rx.reading || rx.closed {
                 return progress;
             }
-            let mut message = match pipe.rx.decoder.next() {
-                Ok(Some(message)) => message,
-                Ok(None) => {
-                    if let Some(why) = &pipe.rx.ended {
-                        let amid = pipe.rx.decoder.is_amid_message();
-                        let why = if amid {
+            match rx.decoder.ready() {
+                Ok(true) => {}
+                Ok(false) => {
+                    if let Some(why) = &rx.ended {
+                        let why = if rx.decoder.is_amid_message() {
                             Error::ConnectionReset
                         } else {
                             why.clone()
@@ -246,21 +241,18 @@ impl Core {
                     world.close(id, error);
                     return progress;
                 }
-            };
-            pipe.stats.rx_msgs += 1;
-            pipe.stats.rx_bytes += message.len() as u64;
+            }
             if matches!(phase, Phase::Finishing | Phase::Closed) {
+                world.take(id, &mut Message::new());
                 continue;
             }
-            message.set_pipe(Some(id));
             progress = true;
-            match machine.deliver(id, message, world) {
-                Flow::Continue => {}
-                Flow::Pause => {
+            match machine.arrived(id, world) {
+                Flow::Taken => {}
+                Flow::Held => {
                     if let Some(pipe) = world.pipes.get_mut(id) {
-                        pipe.rx.paused = true;
+                        pipe.rx.held = true;
                     }
-                    return true;
                 }
                 Flow::Saturated if pull.active && world.receivers.is_empty() => {
                     if let Some(pipe) = world.pipes.get_mut(id) {
@@ -270,7 +262,6 @@ impl Core {
                         pull.watched = Some(pull.attempts);
                         self.watch_pull();
                     }
-                    return true;
                 }
                 Flow::Saturated => {}
             }
@@ -290,7 +281,7 @@ impl Core {
             .filter_map(|(id, pipe)| mem::take(&mut pipe.rx.saturated).then_some(id))
             .collect();
         for id in saturated {
-            progress |= self.deliver(state, id);
+            progress |= self.announce(state, id);
         }
         progress
     }
@@ -506,6 +497,9 @@ impl World {
 
     /// Has a pipe removed before the lock is given up.
     pub(super) fn close(&mut self, id: PipeId, why: Error) {
+        if let Some(pipe) = self.pipes.get_mut(id) {
+            pipe.rx.closed = true;
+        }
         self.condemned.push((id, why));
         self.busy = true;
     }

@@ -120,12 +120,9 @@ impl Core {
                 return (state, Err(Error::Closed));
             }
             let State { machine, world, .. } = &mut *state;
-            match machine.recv(ctx, op, world) {
-                Ok(Some(received)) => {
-                    *message = received;
-                    return (self.settle(state), Ok(true));
-                }
-                Ok(None) => {
+            match machine.recv(ctx, op, message, world) {
+                Ok(true) => return (self.settle(state), Ok(true)),
+                Ok(false) => {
                     let (back, progress) = self.pump_for_receiver(state, direct);
                     state = back;
                     if !progress {

@@ -26,8 +26,8 @@ pub(super) struct World {
     pub(super) busy: bool,
     /// Pipes that were handed messages.
     pub(super) dirty: Vec<PipeId>,
-    /// Pipes whose buffered messages are to be delivered.
-    pub(super) resumed: Vec<PipeId>,
+    /// Pipes whose last message in memory was taken, and that have more to be read, or have ended.
+    pub(super) drained: Vec<PipeId>,
     /// Pipes that may have something to read which a receive left there.
     pub(super) unread: Vec<PipeId>,
     /// Pipes to close.
@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) events: VecDeque<Event>,
     /// Whether a thread is telling events.
     pub(super) telling: bool,
+    /// Whether the machine asked for the time: without that it cannot have come to another deadline.
+    pub(super) asked_time: bool,
     /// When the last write was over that was measured.
     pub(super) last_write: Option<Instant>,
     /// A read buffer between uses.
@@ -105,17 +107,39 @@ impl Io for World {
     }
 
     #[inline]
-    fn resume(&mut self, id: PipeId) {
-        if let Some(pipe) = self.pipes.get_mut(id) {
-            pipe.rx.paused = false;
-            self.resumed.push(id);
-            self.busy = true;
+    fn peek(&mut self, id: PipeId) -> Option<&[u8]> {
+        let rx = &mut self.pipes.get_mut(id)?.rx;
+        match rx.decoder.ready() {
+            Ok(true) if !rx.closed => {}
+            Ok(_) => {
+                rx.held = false;
+                if rx.readable || rx.ended.is_some() {
+                    self.drained.push(id);
+                    self.busy = true;
+                }
+                return None;
+            }
+            Err(error) => {
+                self.close(id, error);
+                return None;
+            }
         }
+        Some(self.pipes.get(id)?.rx.decoder.front())
+    }
+
+    #[inline]
+    fn take(&mut self, id: PipeId, message: &mut Message) {
+        let Some(pipe) = self.pipes.get_mut(id) else {
+            return;
+        };
+        pipe.rx.decoder.take(message);
+        message.set_pipe(Some(id));
+        pipe.stats.rx_msgs += 1;
+        pipe.stats.rx_bytes += message.len() as u64;
     }
 
     fn close_pipe(&mut self, pipe: PipeId, why: Error) {
-        self.condemned.push((pipe, why));
-        self.busy = true;
+        self.close(pipe, why);
     }
 
     fn wake_recv(&mut self, ctx: CtxId) {
@@ -150,6 +174,7 @@ impl Io for World {
     }
 
     fn now(&mut self) -> Instant {
+        self.asked_time = true;
         Instant::now()
     }
 }

@@ -10,7 +10,7 @@
 
 use super::fanout::{Fanout, Overflow};
 use super::queue::DroppingQueue;
-use super::{CtxId, Flow, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent};
+use super::{CtxId, Delivered, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent};
 use super::{info, options};
 use crate::error::Result;
 use crate::message::Message;
@@ -62,7 +62,7 @@ impl Protocol for Bus {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
+    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Delivered {
         if self.raw {
             message
                 .header_append_u32(pipe.number())
@@ -71,7 +71,7 @@ impl Protocol for Bus {
         if self.received.push(message, false, io) {
             io.wake_recv(CtxId::SOCKET);
         }
-        self.received.flow()
+        self.received.delivered()
     }
 
     // ---- send ----
@@ -97,8 +97,14 @@ impl Protocol for Bus {
 
     // ---- receive ----
 
-    fn recv(&mut self, _: CtxId, op: OpId, _: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.received.recv(op))
+    fn recv(
+        &mut self,
+        _: CtxId,
+        op: OpId,
+        message: &mut Message,
+        _: &mut dyn Io,
+    ) -> Result<bool> {
+        Ok(self.received.recv(op, message))
     }
 
     fn can_recv(&self) -> bool {

@@ -4,9 +4,8 @@
 //! The receiver leaves the word in the message's header and drops what has come further than the time-to-live.
 //! (mangos starts at 0 and counts on receipt; either side accepts the other's.)
 
-use std::ops::ControlFlow;
-
-use super::{Dropped, Flow, Io, PipeId, options};
+use super::queue::{Admission, Verdict};
+use super::{Dropped, options};
 use crate::error::{Error, Result};
 use crate::message::Message;
 
@@ -28,28 +27,37 @@ impl Hops {
         self.ttl = options::ttl(ttl)?;
         Ok(())
     }
+}
 
-    /// Moves the hop count of a received message into its header. Breaks when the message goes no further.
-    pub(super) fn admit(
-        &self,
-        pipe: PipeId,
-        message: &mut Message,
-        io: &mut dyn Io,
-    ) -> ControlFlow<Flow> {
-        let hops = match message.trim_u32() {
-            Ok(hops) if hops <= MAX_HOPS => hops,
-            _ => {
-                let why = "a pair1 message must start with a hop count of at most 255";
-                io.close_pipe(pipe, Error::Malformed(why));
-                return ControlFlow::Break(Flow::Pause);
-            }
-        };
-        if hops > u32::from(self.ttl) {
-            io.dropped(Dropped::Ttl);
-            return ControlFlow::Break(Flow::Continue);
+impl Admission for Hops {
+    #[inline]
+    fn judge(&self, wire: &[u8]) -> Verdict {
+        match wire.first_chunk().map(|word| u32::from_be_bytes(*word)) {
+            Some(hops) if hops <= u32::from(self.ttl) => Verdict::Admit,
+            Some(hops) if hops <= MAX_HOPS => Verdict::Drop(Dropped::Ttl),
+            _ => Verdict::Close("a pair1 message must start with a hop count of at most 255"),
         }
-        set(message, hops);
-        ControlFlow::Continue(())
+    }
+
+    #[inline]
+    fn unwrap(&self, message: &mut Message) {
+        message.unwrap_words(1);
+    }
+}
+
+/// Version 0 counts no hops.
+impl Admission for Option<Hops> {
+    #[inline]
+    fn judge(&self, wire: &[u8]) -> Verdict {
+        self.as_ref()
+            .map_or(Verdict::Admit, |hops| hops.judge(wire))
+    }
+
+    #[inline]
+    fn unwrap(&self, message: &mut Message) {
+        if let Some(hops) = self {
+            hops.unwrap(message);
+        }
     }
 }
 

@@ -23,9 +23,9 @@ pub(crate) struct MockPipe {
     /// Messages the pipe takes before it is full.
     pub(crate) room: usize,
     full: bool,
-    /// Messages that arrived while the machine had paused the pipe.
+    /// Messages that arrived and that the machine has not taken.
     waiting: std::collections::VecDeque<Message>,
-    paused: bool,
+    held: bool,
     pub(crate) closed: Option<Error>,
     removed: bool,
 }
@@ -96,7 +96,7 @@ impl Mock {
         machine.remove_pipe(id, self);
     }
 
-    /// A message arrives on a pipe. It waits there, as in a real one, while the machine has paused the pipe.
+    /// A message arrives on a pipe. It waits there, as in a real one, while the machine holds the pipe.
     pub(crate) fn arrive(&mut self, machine: &mut dyn Protocol, id: PipeId, mut message: Message) {
         message.set_pipe(Some(id));
         self.pipes
@@ -107,25 +107,24 @@ impl Mock {
         self.settle(machine);
     }
 
-    /// Messages that wait on a paused pipe.
+    /// Messages that wait on a pipe behind the one for which the machine holds it.
     pub(crate) fn waiting(&self, id: PipeId) -> usize {
-        self.pipes[&id].waiting.len()
+        let pipe = &self.pipes[&id];
+        pipe.waiting.len() - usize::from(pipe.held)
     }
 
-    /// What the engine does after every call of a machine: delivers what resumed pipes hold, removes closed ones.
+    /// What the engine does after every call of a machine: tells of what arrived, removes closed pipes.
     pub(crate) fn settle(&mut self, machine: &mut dyn Protocol) {
         let ids: Vec<PipeId> = self.pipes.keys().copied().collect();
         for id in ids {
-            while let Some(pipe) = self.pipes.get_mut(&id)
+            while let Some(pipe) = self.pipes.get(&id)
                 && pipe.closed.is_none()
-                && !pipe.paused
-                && let Some(message) = pipe.waiting.pop_front()
+                && !pipe.held
+                && !pipe.waiting.is_empty()
             {
-                let flow = machine.deliver(id, message, self);
+                let flow = machine.arrived(id, self);
                 if let Some(pipe) = self.pipes.get_mut(&id) {
-                    // A machine may resume the pipe from within `deliver` and still say pause, or the reverse:
-                    // what it returned counts.
-                    pipe.paused = flow == Flow::Pause;
+                    pipe.held = flow == Flow::Held;
                 }
             }
             let Some(pipe) = self.pipes.get_mut(&id) else {
@@ -198,9 +197,20 @@ impl Mock {
 
     /// One non-blocking receive on a context.
     pub(crate) fn try_recv(&mut self, machine: &mut dyn Protocol, ctx: CtxId) -> Result<Message> {
-        let received = machine.recv(ctx, OpId::TRY, self);
+        self.recv(machine, ctx, OpId::TRY)?.ok_or(Error::WouldBlock)
+    }
+
+    /// One attempt of a receive.
+    pub(crate) fn recv(
+        &mut self,
+        machine: &mut dyn Protocol,
+        ctx: CtxId,
+        op: OpId,
+    ) -> Result<Option<Message>> {
+        let mut message = Message::from("whatever was there");
+        let received = machine.recv(ctx, op, &mut message, self);
         self.settle(machine);
-        received.and_then(|message| message.ok_or(Error::WouldBlock))
+        received.map(|received| received.then_some(message))
     }
 
     /// Receives on the default context until there is nothing left.
@@ -238,12 +248,18 @@ impl Io for Mock {
         !pipe.full
     }
 
-    fn resume(&mut self, pipe: PipeId) {
-        if let Some(pipe) = self.pipes.get_mut(&pipe)
-            && pipe.closed.is_none()
-        {
-            pipe.paused = false;
-        }
+    fn peek(&mut self, pipe: PipeId) -> Option<&[u8]> {
+        let pipe = self.pipes.get_mut(&pipe)?;
+        pipe.held &= !pipe.waiting.is_empty();
+        let open = pipe.closed.is_none();
+        pipe.waiting.front().filter(|_| open).map(Message::body)
+    }
+
+    fn take(&mut self, pipe: PipeId, message: &mut Message) {
+        let waiting = self.pipes.get_mut(&pipe).map(|pipe| &mut pipe.waiting);
+        *message = waiting
+            .and_then(std::collections::VecDeque::pop_front)
+            .expect("a machine takes only what is there");
     }
 
     fn close_pipe(&mut self, pipe: PipeId, why: Error) {

@@ -130,15 +130,19 @@ pub(crate) enum Dropped {
     NoPipe,
 }
 
-/// What a machine may do to the world. All of it takes effect at once, except that a pipe's buffered messages are
-/// delivered only after the machine's method has returned.
+/// What a machine may do to the world. All of it takes effect at once.
 pub(crate) trait Io {
-    /// Hands `message` (header and body) to `pipe`, which copies or shares it. Returns whether the pipe can take another one now; if not,
-    /// [`Protocol::writable`] follows when it can. Must not be called while the pipe is full.
+    /// Hands `message` (header and body) to `pipe`, which copies or shares it. Returns whether the pipe can take
+    /// another one now; if not, [`Protocol::writable`] follows when it can. Must not be called while the pipe is full.
     fn push(&mut self, pipe: PipeId, message: &Message) -> bool;
 
-    /// Goes on delivering messages from a pipe whose [`Protocol::deliver`] said [`Flow::Pause`].
-    fn resume(&mut self, pipe: PipeId);
+    /// What the peer sent as the next message of `pipe`, if there is one. Without one the machine no longer holds the
+    /// pipe: [`Protocol::arrived`] says when there is one again.
+    fn peek(&mut self, pipe: PipeId) -> Option<&[u8]>;
+
+    /// Takes the next message of `pipe`, which the machine must know to be there. Everything the peer sent is in its
+    /// body; `message.pipe()` is set.
+    fn take(&mut self, pipe: PipeId, message: &mut Message);
 
     /// Closes a pipe that misbehaved. [`Protocol::remove_pipe`] follows, after the machine's method has returned.
     fn close_pipe(&mut self, pipe: PipeId, why: Error);
@@ -162,15 +166,25 @@ pub(crate) trait Io {
     fn now(&mut self) -> Instant;
 }
 
-/// What the engine does after a delivery.
+/// What became of messages that arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flow {
-    /// The next message of the pipe may be delivered.
-    Continue,
-    /// No further message of this pipe may be delivered until [`Io::resume`]: the peer feels back-pressure.
-    Pause,
-    /// The receive queue is full now, and a further message would push one out. The engine holds the rest back for
+    /// The machine has taken all there were.
+    Taken,
+    /// The machine holds the pipe, and takes its messages when it has a use for them. Until then the pipe is not
+    /// read, and the peer feels back-pressure.
+    Held,
+    /// The receive queue is full, and a further message would push one out. The engine holds the rest back for
     /// a moment if the queue's user is reading from it, and else goes on.
+    Saturated,
+}
+
+/// What became of one message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    /// The next one may follow.
+    Room,
+    /// As [`Flow::Saturated`].
     Saturated,
 }
 
@@ -227,8 +241,24 @@ pub(crate) trait Protocol: Send {
 
     // ---- messages from pipes ----
 
-    /// A message arrived. Everything the peer sent is in its body; `message.pipe()` is already set.
-    fn deliver(&mut self, pipe: PipeId, message: Message, io: &mut dyn Io) -> Flow;
+    /// One or more messages arrived on a pipe that the machine does not hold. A machine whose peers feel back-pressure
+    /// takes them later, with [`Io::take`]; others are delivered them one by one.
+    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
+        while io.peek(pipe).is_some() {
+            let mut message = Message::new();
+            io.take(pipe, &mut message);
+            if self.deliver(pipe, message, io) == Delivered::Saturated {
+                return Flow::Saturated;
+            }
+        }
+        Flow::Taken
+    }
+
+    /// A message arrived. Everything the peer sent is in its body; `message.pipe()` is set.
+    fn deliver(&mut self, pipe: PipeId, message: Message, io: &mut dyn Io) -> Delivered {
+        let _ = (pipe, message, io);
+        Delivered::Room
+    }
 
     // ---- send ----
 
@@ -264,14 +294,20 @@ pub(crate) trait Protocol: Send {
 
     // ---- receive ----
 
-    /// Tries to receive: `None` when there is nothing yet. A blocking operation calls it again, with the same
-    /// `op`, after a wake-up.
-    fn recv(&mut self, ctx: CtxId, op: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        let _ = (ctx, op, io);
+    /// Tries to receive into `message`; `false` when there is nothing yet. A blocking operation calls it again, with
+    /// the same `op`, after a wake-up.
+    fn recv(
+        &mut self,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        io: &mut dyn Io,
+    ) -> Result<bool> {
+        let _ = (ctx, op, message, io);
         Err(Error::NotSupported("this protocol does not receive"))
     }
 
-    /// A receive that was told `None` is given up, because its deadline passed or its caller went away.
+    /// A receive that was told `false` is given up, because its deadline passed or its caller went away.
     fn cancel_recv(&mut self, ctx: CtxId, op: OpId, io: &mut dyn Io) {
         let _ = (ctx, op, io);
     }

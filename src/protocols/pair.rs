@@ -10,10 +10,8 @@
 //! malformed message, received or sent, where this closes the connection or fails the send. Buffers are 0 by default,
 //! as in nng; mangos has 128 messages, nanomsg 128 KiB.
 
-use std::ops::ControlFlow;
-
 use super::hops::{self, Hops};
-use super::queue::{PausingQueue, SendQueue};
+use super::queue::{HoldingQueue, SendQueue};
 use super::{CtxId, Flow, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent};
 use super::{info, options};
 use crate::error::{Error, Result};
@@ -25,12 +23,11 @@ use crate::message::Message;
 #[derive(Debug)]
 pub(crate) struct Pair {
     raw: bool,
-    /// Version 0 has none.
-    hops: Option<Hops>,
     peer: Option<Peer>,
     /// Holds messages only while there is no peer or it is full.
     unsent: SendQueue,
-    received: PausingQueue,
+    /// Version 0 counts no hops.
+    received: HoldingQueue<Option<Hops>>,
 }
 
 // ---- state ----
@@ -55,17 +52,16 @@ impl Pair {
     fn new(raw: bool, hops: Option<Hops>) -> Self {
         Self {
             raw,
-            hops,
             peer: None,
             unsent: SendQueue::new(0),
-            received: PausingQueue::new(0),
+            received: HoldingQueue::new(0, hops),
         }
     }
 }
 
 impl Protocol for Pair {
     fn info(&self) -> ProtocolInfo {
-        match self.hops {
+        match self.received.admission {
             None => info::PAIR0,
             Some(_) => info::PAIR1,
         }
@@ -98,22 +94,19 @@ impl Protocol for Pair {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
-        if let Some(hops) = &self.hops
-            && let ControlFlow::Break(flow) = hops.admit(pipe, &mut message, io)
-        {
-            return flow;
-        }
+    #[inline]
+    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
         io.wake_recv(CtxId::SOCKET);
-        self.received.push(message)
+        self.received.arrived(pipe, io)
     }
 
     // ---- send ----
 
+    #[inline]
     fn send(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         if !self.raw {
             message.header_clear();
-        } else if self.hops.is_some()
+        } else if self.counts_hops()
             && let Err(error) = hops::check(message)
         {
             return Sent::Failed(error);
@@ -135,8 +128,15 @@ impl Protocol for Pair {
 
     // ---- receive ----
 
-    fn recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.received.pop(io))
+    #[inline]
+    fn recv(
+        &mut self,
+        _: CtxId,
+        _: OpId,
+        message: &mut Message,
+        io: &mut dyn Io,
+    ) -> Result<bool> {
+        Ok(self.received.recv(message, io))
     }
 
     fn can_recv(&self) -> bool {
@@ -146,7 +146,7 @@ impl Protocol for Pair {
     // ---- options ----
 
     fn set_option(&mut self, _: CtxId, option: ProtocolOption, io: &mut dyn Io) -> Result<()> {
-        match (option, &mut self.hops) {
+        match (option, &mut self.received.admission) {
             (ProtocolOption::SendBuffer(depth), _) => {
                 self.unsent.resize(options::send_depth(depth, 0)?, io);
                 self.wake_sender(io);
@@ -164,13 +164,17 @@ impl Protocol for Pair {
 // ---- helpers ----
 
 impl Pair {
+    fn counts_hops(&self) -> bool {
+        self.received.admission.is_some()
+    }
+
     fn ready(&self) -> bool {
         self.peer.as_ref().is_some_and(|peer| peer.ready)
     }
 
     /// Gives the peer, which must be ready, a message.
     fn hand_over(&mut self, message: &mut Message, io: &mut dyn Io) {
-        if self.hops.is_some() {
+        if self.counts_hops() {
             hops::advance(message);
         }
         if let Some(peer) = &mut self.peer {

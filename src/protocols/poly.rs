@@ -8,11 +8,9 @@
 //!
 //! Only nng has this mode, and calls it deprecated: nanomsg has no version 1, mangos only the form with one peer.
 
-use std::ops::ControlFlow;
-
 use super::fanout::Outlet;
 use super::hops::{self, Hops};
-use super::queue::{PausingQueue, SendQueue};
+use super::queue::{HoldingQueue, SendQueue};
 use super::{CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo};
 use super::{ProtocolOption, Sent, info, options};
 use crate::error::Result;
@@ -27,14 +25,13 @@ const RECV_DEPTH: usize = 1;
 /// The machine of a polyamorous pair1 socket.
 #[derive(Debug)]
 pub(crate) struct PairPoly {
-    hops: Hops,
     pipes: IdMap<PipeId, Outlet>,
     /// The pipes in the order in which they connected.
     joined: Vec<PipeId>,
     /// Whether there has ever been a peer. Before, messages wait in `early`; afterwards it stays empty.
     started: bool,
     early: SendQueue,
-    received: PausingQueue,
+    received: HoldingQueue<Hops>,
 }
 
 // ---- state ----
@@ -42,12 +39,11 @@ pub(crate) struct PairPoly {
 impl PairPoly {
     pub(crate) fn new() -> Self {
         Self {
-            hops: Hops::new(),
             pipes: IdMap::default(),
             joined: Vec::new(),
             started: false,
             early: SendQueue::new(0),
-            received: PausingQueue::new(RECV_DEPTH),
+            received: HoldingQueue::new(RECV_DEPTH, Hops::new()),
         }
     }
 }
@@ -88,12 +84,9 @@ impl Protocol for PairPoly {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
-        if let ControlFlow::Break(flow) = self.hops.admit(pipe, &mut message, io) {
-            return flow;
-        }
+    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
         io.wake_recv(CtxId::SOCKET);
-        self.received.push(message)
+        self.received.arrived(pipe, io)
     }
 
     // ---- send ----
@@ -117,8 +110,14 @@ impl Protocol for PairPoly {
 
     // ---- receive ----
 
-    fn recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.received.pop(io))
+    fn recv(
+        &mut self,
+        _: CtxId,
+        _: OpId,
+        message: &mut Message,
+        io: &mut dyn Io,
+    ) -> Result<bool> {
+        Ok(self.received.recv(message, io))
     }
 
     fn can_recv(&self) -> bool {
@@ -138,7 +137,7 @@ impl Protocol for PairPoly {
             ProtocolOption::RecvBuffer(depth) => {
                 self.received.resize(options::recv_depth(depth, 0)?, io);
             }
-            ProtocolOption::Ttl(ttl) => self.hops.set_ttl(ttl)?,
+            ProtocolOption::Ttl(ttl) => self.received.admission.set_ttl(ttl)?,
             _ => return Err(options::NO_SUCH_OPTION),
         }
         Ok(())

@@ -9,7 +9,7 @@
 //! subscriber sends.
 
 use super::fanout::{Fanout, Overflow};
-use super::{CtxId, Flow, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent};
+use super::{CtxId, Delivered, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent};
 use super::{info, options};
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -58,9 +58,9 @@ impl Protocol for Publish {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, pipe: PipeId, _: Message, io: &mut dyn Io) -> Flow {
+    fn deliver(&mut self, pipe: PipeId, _: Message, io: &mut dyn Io) -> Delivered {
         io.close_pipe(pipe, Error::Malformed("a sub socket must not send"));
-        Flow::Pause
+        Delivered::Room
     }
 
     // ---- send ----

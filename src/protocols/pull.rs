@@ -7,7 +7,7 @@
 //! Where others differ: nanomsg reads ahead by bytes, and can prefer peers by priority; mangos has a receive queue
 //! of 128.
 
-use super::queue::PausingQueue;
+use super::queue::{Anything, HoldingQueue};
 use super::{CtxId, Flow, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption};
 use super::{info, options};
 use crate::error::Result;
@@ -18,7 +18,7 @@ use crate::message::Message;
 /// The machine of a pull socket.
 #[derive(Debug)]
 pub(crate) struct Pull {
-    received: PausingQueue,
+    received: HoldingQueue<Anything>,
 }
 
 // ---- state ----
@@ -26,7 +26,7 @@ pub(crate) struct Pull {
 impl Pull {
     pub(crate) fn new() -> Self {
         Self {
-            received: PausingQueue::new(0),
+            received: HoldingQueue::new(0, Anything),
         }
     }
 }
@@ -51,16 +51,22 @@ impl Protocol for Pull {
     // ---- messages from pipes ----
 
     #[inline]
-    fn deliver(&mut self, _: PipeId, message: Message, io: &mut dyn Io) -> Flow {
+    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
         io.wake_recv(CtxId::SOCKET);
-        self.received.push(message)
+        self.received.arrived(pipe, io)
     }
 
     // ---- receive ----
 
     #[inline]
-    fn recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.received.pop(io))
+    fn recv(
+        &mut self,
+        _: CtxId,
+        _: OpId,
+        message: &mut Message,
+        io: &mut dyn Io,
+    ) -> Result<bool> {
+        Ok(self.received.recv(message, io))
     }
 
     fn can_recv(&self) -> bool {

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use super::queue::SendQueue;
-use super::{CtxId, Dropped, Flow, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption};
+use super::{CtxId, Dropped, Delivered, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption};
 use super::{Sent, info, options};
 use crate::error::Result;
 use crate::message::Message;
@@ -69,9 +69,9 @@ impl Protocol for Push {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, _: PipeId, _: Message, io: &mut dyn Io) -> Flow {
+    fn deliver(&mut self, _: PipeId, _: Message, io: &mut dyn Io) -> Delivered {
         io.dropped(Dropped::Unwanted);
-        Flow::Continue
+        Delivered::Room
     }
 
     // ---- send ----

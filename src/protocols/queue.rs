@@ -1,11 +1,12 @@
 //! The queues of a socket, one for each way of meeting the limit.
 //!
-//! A [`SendQueue`] turns the sender away, a [`PausingQueue`] stops reading the pipe the message came from, and a
+//! A [`SendQueue`] turns the sender away, a [`HoldingQueue`] leaves the message with the pipe it came from, and a
 //! [`DroppingQueue`] drops a message. Shrinking any of them below its occupancy drops the newest messages.
 
 use std::collections::VecDeque;
 
-use super::{Dropped, Flow, Io, OpId, PipeId, Sent};
+use super::{CtxId, Delivered, Dropped, Flow, Io, OpId, PipeId, Sent};
+use crate::error::Error;
 use crate::message::Message;
 
 /// Messages a raw socket with a receive queue holds by default.
@@ -62,70 +63,161 @@ impl SendQueue {
     }
 }
 
-/// Received messages of pipes that feel back-pressure.
-///
-/// The first `limit` messages belong to the socket. Each one behind them is held by the pipe it came from, which a
-/// delivered message always names: that pipe is paused, and takes its message with it when it goes. So every pipe
-/// holds at most one.
-#[derive(Debug)]
-pub(super) struct PausingQueue {
-    messages: VecDeque<Message>,
-    limit: usize,
+/// What a protocol demands of a received message.
+pub(super) trait Admission {
+    /// Looks at what the peer sent.
+    fn judge(&self, wire: &[u8]) -> Verdict;
+
+    /// Moves the protocol's words of an admitted message from its body to its header.
+    fn unwrap(&self, message: &mut Message);
 }
 
-impl PausingQueue {
-    pub(super) fn new(limit: usize) -> Self {
+/// What is to become of a message.
+pub(super) enum Verdict {
+    Admit,
+    Drop(Dropped),
+    /// The peer does not speak the protocol.
+    Close(&'static str),
+}
+
+/// Admits every message as it is.
+#[derive(Debug)]
+pub(super) struct Anything;
+
+impl Admission for Anything {
+    #[inline]
+    fn judge(&self, _: &[u8]) -> Verdict {
+        Verdict::Admit
+    }
+
+    #[inline]
+    fn unwrap(&self, _: &mut Message) {}
+}
+
+/// Received messages of pipes that feel back-pressure.
+///
+/// The first `limit` messages belong to the socket. What comes behind them stays with its pipe, which is held, and
+/// goes with it. Pipes take turns, one message each. The first message of a held pipe was admitted.
+#[derive(Debug)]
+pub(super) struct HoldingQueue<A> {
+    pub(super) admission: A,
+    messages: VecDeque<Message>,
+    limit: usize,
+    held: VecDeque<PipeId>,
+}
+
+impl<A: Admission> HoldingQueue<A> {
+    pub(super) fn new(limit: usize, admission: A) -> Self {
         Self {
+            admission,
             messages: VecDeque::new(),
             limit,
+            held: VecDeque::new(),
         }
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.held.is_empty() && self.messages.is_empty()
     }
 
-    /// Adds a message that a pipe delivers; the answer is for that pipe.
+    /// Messages arrived on a pipe that is not held.
     #[inline]
-    pub(super) fn push(&mut self, message: Message) -> Flow {
-        self.messages.push_back(message);
-        if self.messages.len() > self.limit {
-            Flow::Pause
-        } else {
-            Flow::Continue
+    pub(super) fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
+        while self.has_message(pipe, io) {
+            if self.messages.len() >= self.limit {
+                self.held.push_back(pipe);
+                return Flow::Held;
+            }
+            self.pull_in(pipe, io);
         }
+        Flow::Taken
     }
 
-    /// Takes the oldest message, and reads on from the pipe whose message thereby came up.
+    /// Takes the oldest message. Returns whether there was one.
     #[inline]
-    pub(super) fn pop(&mut self, io: &mut dyn Io) -> Option<Message> {
-        if let Some(pipe) = self.messages.get(self.limit).and_then(Message::pipe) {
-            io.resume(pipe);
+    pub(super) fn pop(&mut self, message: &mut Message, io: &mut dyn Io) -> bool {
+        if let Some(owned) = self.messages.pop_front() {
+            *message = owned;
+            self.refill(io);
+            return true;
         }
-        self.messages.pop_front()
+        let Some(pipe) = self.held.pop_front() else {
+            return false;
+        };
+        io.take(pipe, message);
+        self.admission.unwrap(message);
+        self.hold(pipe, io);
+        true
     }
 
-    /// Drops the message held by a pipe that is gone.
+    /// As [`pop`](Self::pop), for a socket without contexts: who waits is told of what is left.
+    #[inline]
+    pub(super) fn recv(&mut self, message: &mut Message, io: &mut dyn Io) -> bool {
+        let received = self.pop(message, io);
+        if !self.is_empty() {
+            io.wake_recv(CtxId::SOCKET);
+        }
+        received
+    }
+
+    /// Lets go of a pipe that is gone.
     pub(super) fn forget(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        let mut held = self.messages.iter().skip(self.limit);
-        if let Some(at) = held.position(|message| message.pipe() == Some(pipe)) {
-            self.messages.remove(self.limit + at);
+        if let Some(at) = self.held.iter().position(|&held| held == pipe) {
+            self.held.remove(at);
             io.dropped(Dropped::NoPipe);
         }
     }
 
     /// Changes how many messages belong to the socket. What the pipes hold stays, or moves up into the new room.
     pub(super) fn resize(&mut self, limit: usize, io: &mut dyn Io) {
-        let old_limit = std::mem::replace(&mut self.limit, limit);
-        let owned = old_limit.min(self.messages.len());
-        if limit < owned {
-            self.messages.drain(limit..owned);
-            count_dropped(io, Dropped::RecvQueueFull, owned - limit);
+        self.limit = limit;
+        let excess = self.messages.len().saturating_sub(limit);
+        self.messages.truncate(limit);
+        count_dropped(io, Dropped::RecvQueueFull, excess);
+        self.refill(io);
+    }
+
+    fn refill(&mut self, io: &mut dyn Io) {
+        while self.messages.len() < self.limit
+            && let Some(pipe) = self.held.pop_front()
+        {
+            self.pull_in(pipe, io);
+            self.hold(pipe, io);
         }
-        let moved_up = self.messages.iter().take(limit).skip(old_limit);
-        for pipe in moved_up.filter_map(Message::pipe) {
-            io.resume(pipe);
+    }
+
+    fn pull_in(&mut self, pipe: PipeId, io: &mut dyn Io) {
+        let mut message = Message::new();
+        io.take(pipe, &mut message);
+        self.admission.unwrap(&mut message);
+        self.messages.push_back(message);
+    }
+
+    #[inline]
+    fn hold(&mut self, pipe: PipeId, io: &mut dyn Io) {
+        if self.has_message(pipe, io) {
+            self.held.push_back(pipe);
         }
+    }
+
+    /// Whether a pipe has a message that is admitted. Those before it that are not are done away with.
+    #[inline]
+    fn has_message(&self, pipe: PipeId, io: &mut dyn Io) -> bool {
+        while let Some(wire) = io.peek(pipe) {
+            match self.admission.judge(wire) {
+                Verdict::Admit => return true,
+                Verdict::Drop(why) => {
+                    io.take(pipe, &mut Message::new());
+                    io.dropped(why);
+                }
+                Verdict::Close(why) => {
+                    io.close_pipe(pipe, Error::Malformed(why));
+                    return false;
+                }
+            }
+        }
+        false
     }
 }
 
@@ -173,24 +265,26 @@ impl DroppingQueue {
 
     /// What to answer to a delivery: whether the next one would have to drop.
     #[inline]
-    pub(super) fn flow(&self) -> Flow {
+    pub(super) fn delivered(&self) -> Delivered {
         if self.messages.len() < self.room() {
-            Flow::Continue
+            Delivered::Room
         } else {
-            Flow::Saturated
+            Delivered::Saturated
         }
     }
 
     /// Takes the oldest message. If there is none the operation is remembered as waiting.
     #[inline]
-    pub(super) fn recv(&mut self, op: OpId) -> Option<Message> {
-        let message = self.messages.pop_front();
-        if message.is_some() {
+    pub(super) fn recv(&mut self, op: OpId, message: &mut Message) -> bool {
+        if let Some(oldest) = self.messages.pop_front() {
+            *message = oldest;
             self.cancel(op);
-        } else if op != OpId::TRY && !self.waiting.contains(&op) {
+            return true;
+        }
+        if op != OpId::TRY && !self.waiting.contains(&op) {
             self.waiting.push(op);
         }
-        message
+        false
     }
 
     /// The operation no longer waits.
@@ -224,16 +318,13 @@ impl DroppingQueue {
 #[cfg(test)]
 mod tests {
     use super::super::mock::{Mock, pipe};
+    use super::super::{Protocol, ProtocolInfo, info};
     use super::*;
+    use crate::error::Result;
 
-    fn from(number: u32, body: &str) -> Message {
-        let mut message = Message::from(body);
-        message.set_pipe(Some(pipe(number)));
-        message
-    }
-
-    fn bodies(messages: impl IntoIterator<Item = Message>) -> Vec<Vec<u8>> {
-        messages.into_iter().map(Vec::from).collect()
+    fn taken(queue: &mut DroppingQueue, op: OpId) -> Option<Message> {
+        let mut message = Message::new();
+        queue.recv(op, &mut message).then_some(message)
     }
 
     #[test]
@@ -242,30 +333,77 @@ mod tests {
         assert!(matches!(queue.offer(&mut Message::new()), Sent::Full));
     }
 
-    #[test]
-    fn a_pipe_that_is_gone_takes_only_the_message_it_holds() {
-        let mut io = Mock::new();
-        let mut queue = PausingQueue::new(1);
-        assert_eq!(queue.push(from(1, "owned")), Flow::Continue);
-        assert_eq!(queue.push(from(1, "held")), Flow::Pause);
-        assert_eq!(queue.push(from(2, "other")), Flow::Pause);
-        queue.forget(pipe(1), &mut io);
-        assert_eq!(io.dropped, [Dropped::NoPipe]);
-        let left = std::iter::from_fn(|| queue.pop(&mut io));
-        assert_eq!(bodies(left), [b"owned", b"other"]);
+    /// A queue as a machine of its own.
+    struct Holder(HoldingQueue<Anything>);
+
+    impl Protocol for Holder {
+        fn info(&self) -> ProtocolInfo {
+            info::PULL
+        }
+
+        fn add_pipe(&mut self, _: PipeId, _: &mut dyn Io) -> Result<()> {
+            Ok(())
+        }
+
+        fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
+            self.0.forget(pipe, io);
+        }
+
+        fn writable(&mut self, _: PipeId, _: &mut dyn Io) {}
+
+        fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
+            self.0.arrived(pipe, io)
+        }
+
+        fn recv(
+            &mut self,
+            _: CtxId,
+            _: OpId,
+            message: &mut Message,
+            io: &mut dyn Io,
+        ) -> Result<bool> {
+            Ok(self.0.recv(message, io))
+        }
+    }
+
+    /// A queue with pipes 1 and 2 attached.
+    fn holder(limit: usize) -> (Mock, Holder) {
+        let (mut io, mut holder) = (Mock::new(), Holder(HoldingQueue::new(limit, Anything)));
+        for number in [1, 2] {
+            io.attach(&mut holder, number, 1).unwrap();
+        }
+        (io, holder)
     }
 
     #[test]
-    fn shrinking_a_pausing_queue_drops_the_newest_it_owns_and_keeps_what_pipes_hold() {
-        let mut io = Mock::new();
-        let mut queue = PausingQueue::new(2);
-        for body in ["one", "two", "held"] {
-            let _ = queue.push(from(1, body));
+    fn a_pipe_that_is_gone_takes_what_it_holds_and_leaves_what_the_socket_has() {
+        let (mut io, mut holder) = holder(1);
+        for (number, body) in [(1, "owned"), (1, "held"), (2, "other")] {
+            io.arrive(&mut holder, pipe(number), body.into());
         }
-        queue.resize(1, &mut io);
+        io.detach(&mut holder, pipe(1));
+        assert_eq!(io.dropped, [Dropped::NoPipe]);
+        assert_eq!(io.recv_all(&mut holder), [b"owned", b"other"]);
+    }
+
+    #[test]
+    fn held_pipes_take_turns() {
+        let (mut io, mut holder) = holder(0);
+        for (number, body) in [(1, "1a"), (1, "1b"), (2, "2a"), (2, "2b")] {
+            io.arrive(&mut holder, pipe(number), body.into());
+        }
+        assert_eq!(io.recv_all(&mut holder), [b"1a", b"2a", b"1b", b"2b"]);
+    }
+
+    #[test]
+    fn shrinking_a_holding_queue_drops_the_newest_it_owns_and_keeps_what_pipes_hold() {
+        let (mut io, mut holder) = holder(2);
+        for body in ["one", "two", "held"] {
+            io.arrive(&mut holder, pipe(1), body.into());
+        }
+        holder.0.resize(1, &mut io);
         assert_eq!(io.dropped, [Dropped::RecvQueueFull]);
-        let left = std::iter::from_fn(|| queue.pop(&mut io));
-        assert_eq!(bodies(left), [b"one".to_vec(), b"held".to_vec()]);
+        assert_eq!(io.recv_all(&mut holder), [b"one".to_vec(), b"held".to_vec()]);
     }
 
     #[test]
@@ -273,16 +411,13 @@ mod tests {
         let mut io = Mock::new();
         let mut queue = DroppingQueue::new(1);
         let op = io.op();
-        assert_eq!(queue.recv(op), None);
+        assert_eq!(taken(&mut queue, op), None);
         for body in ["promised", "old", "new"] {
             assert!(queue.push(Message::from(body), true, &mut io));
         }
         assert_eq!(io.dropped, [Dropped::RecvQueueFull]);
-        let left = [queue.recv(op), queue.recv(OpId::TRY)];
-        assert_eq!(
-            bodies(left.into_iter().flatten()),
-            [b"promised".to_vec(), b"new".to_vec()]
-        );
+        assert_eq!(taken(&mut queue, op), Some("promised".into()));
+        assert_eq!(taken(&mut queue, OpId::TRY), Some("new".into()));
     }
 
     #[test]
@@ -290,7 +425,7 @@ mod tests {
         let mut io = Mock::new();
         let mut queue = DroppingQueue::new(0);
         let op = io.op();
-        assert_eq!(queue.recv(op), None);
+        assert_eq!(taken(&mut queue, op), None);
         queue.cancel(op);
         assert!(!queue.push(Message::new(), true, &mut io));
     }

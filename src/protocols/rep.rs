@@ -19,8 +19,8 @@ use std::marker::PhantomData;
 
 use super::fanout::{Fanout, Overflow};
 use super::options;
-use super::queue::{PausingQueue, RAW_RECV_BUFFER};
-use super::ttl::{Ttl, admit};
+use super::queue::{HoldingQueue, RAW_RECV_BUFFER};
+use super::ttl::{Traced, Ttl};
 use super::{
     CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
     info,
@@ -56,12 +56,10 @@ pub(crate) type RawRep = RawReplier<RepSide>;
 pub(crate) struct Replier<S> {
     contexts: IdMap<CtxId, Context>,
     pipes: IdMap<PipeId, Pipe>,
-    /// Requests read ahead, at most one of each pipe, oldest first.
-    requests: VecDeque<(PipeId, Message)>,
+    requests: HoldingQueue<Traced>,
     /// Contexts to be woken by requests to come, those with [`Context::enlisted`] set, in order. Some may have
     /// stopped waiting since.
     receivers: VecDeque<CtxId>,
-    ttl: Ttl,
     side: PhantomData<S>,
 }
 
@@ -96,9 +94,8 @@ impl<S> Replier<S> {
         Self {
             contexts: IdMap::from_iter([(CtxId::SOCKET, Context::default())]),
             pipes: IdMap::default(),
-            requests: VecDeque::new(),
+            requests: HoldingQueue::new(0, Traced::requests(false)),
             receivers: VecDeque::new(),
-            ttl: Ttl::default(),
             side: PhantomData,
         }
     }
@@ -141,12 +138,7 @@ impl<S: Side> Protocol for Replier<S> {
     }
 
     fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        self.requests.retain(|&(from, _)| {
-            if from == pipe {
-                io.dropped(Dropped::NoPipe);
-            }
-            from != pipe
-        });
+        self.requests.forget(pipe, io);
         let state = self.pipes.remove(&pipe);
         for ctx in state.into_iter().flat_map(|state| state.senders) {
             io.wake_send(ctx);
@@ -162,13 +154,10 @@ impl<S: Side> Protocol for Replier<S> {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
-        if let Err(flow) = admit(pipe, &mut message, Some(self.ttl), io) {
-            return flow;
-        }
-        self.requests.push_back((pipe, message));
-        self.wake_receiver(io);
-        Flow::Pause
+    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
+        let flow = self.requests.arrived(pipe, io);
+        self.pass_on(io);
+        flow
     }
 
     // ---- send ----
@@ -222,19 +211,25 @@ impl<S: Side> Protocol for Replier<S> {
 
     // ---- receive ----
 
-    fn recv(&mut self, ctx: CtxId, op: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
+    fn recv(
+        &mut self,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        io: &mut dyn Io,
+    ) -> Result<bool> {
         let context = self.contexts.get_mut(&ctx).ok_or(Error::Closed)?;
         if context.receiver.is_some_and(|receiver| receiver != op) {
             return Err(Error::InvalidState(
                 "another receive already waits on the context",
             ));
         }
-        if let Some((pipe, mut message)) = self.requests.pop_front() {
-            let backtrace = Backtrace::detach(&mut message);
-            context.path = Some(Path { pipe, backtrace });
+        if self.requests.pop(message, io) {
+            let backtrace = Backtrace::detach(message);
+            context.path = message.pipe().map(|pipe| Path { pipe, backtrace });
             context.receiver = None;
-            io.resume(pipe);
-            return Ok(Some(message));
+            self.pass_on(io);
+            return Ok(true);
         }
         if op != OpId::TRY {
             context.receiver = Some(op);
@@ -242,7 +237,7 @@ impl<S: Side> Protocol for Replier<S> {
                 self.receivers.push_back(ctx);
             }
         }
-        Ok(None)
+        Ok(false)
     }
 
     fn can_recv(&self) -> bool {
@@ -279,7 +274,7 @@ impl<S: Side> Protocol for Replier<S> {
                 Err(Error::NotSupported("this option belongs to the socket"))
             }
             ProtocolOption::Ttl(hops) => {
-                self.ttl = Ttl::new(hops)?;
+                self.requests.admission.ttl = Some(Ttl::new(hops)?);
                 Ok(())
             }
             ProtocolOption::SendBuffer(_) | ProtocolOption::RecvBuffer(_) => Ok(()),
@@ -331,7 +326,7 @@ impl<S> Replier<S> {
         }
     }
 
-    /// A receive that may have been woken was given up: another may have what it was woken for.
+    /// If there is a request, somebody else may have it: one came, or a receive that may have been woken was given up.
     fn pass_on(&mut self, io: &mut dyn Io) {
         if !self.requests.is_empty() {
             self.wake_receiver(io);
@@ -344,8 +339,7 @@ impl<S> Replier<S> {
 /// A raw socket that replies: its user sees, and supplies, the way a reply has to go.
 pub(crate) struct RawReplier<S> {
     pipes: Fanout,
-    received: PausingQueue,
-    ttl: Ttl,
+    received: HoldingQueue<Traced>,
     side: PhantomData<S>,
 }
 
@@ -353,8 +347,7 @@ impl<S: Side> RawReplier<S> {
     pub(crate) fn new() -> Self {
         Self {
             pipes: Fanout::new(S::RAW_QUEUE, Overflow::DropNewest),
-            received: PausingQueue::new(RAW_RECV_BUFFER),
-            ttl: Ttl::default(),
+            received: HoldingQueue::new(RAW_RECV_BUFFER, Traced::requests(true)),
             side: PhantomData,
         }
     }
@@ -383,18 +376,9 @@ impl<S: Side> Protocol for RawReplier<S> {
 
     // ---- messages from pipes, raw ----
 
-    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
-        message.header_clear();
-        message
-            .header_append_u32(pipe.number())
-            .expect("an empty header has room for a word");
-        match admit(pipe, &mut message, Some(self.ttl), io) {
-            Ok(()) => {
-                io.wake_recv(CtxId::SOCKET);
-                self.received.push(message)
-            }
-            Err(flow) => flow,
-        }
+    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
+        io.wake_recv(CtxId::SOCKET);
+        self.received.arrived(pipe, io)
     }
 
     // ---- send, raw ----
@@ -417,8 +401,14 @@ impl<S: Side> Protocol for RawReplier<S> {
 
     // ---- receive, raw ----
 
-    fn recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.received.pop(io))
+    fn recv(
+        &mut self,
+        _: CtxId,
+        _: OpId,
+        message: &mut Message,
+        io: &mut dyn Io,
+    ) -> Result<bool> {
+        Ok(self.received.recv(message, io))
     }
 
     fn can_recv(&self) -> bool {
@@ -431,7 +421,7 @@ impl<S: Side> Protocol for RawReplier<S> {
         match option {
             _ if ctx != CtxId::SOCKET => Err(Error::Closed),
             ProtocolOption::Ttl(hops) => {
-                self.ttl = Ttl::new(hops)?;
+                self.received.admission.ttl = Some(Ttl::new(hops)?);
                 Ok(())
             }
             ProtocolOption::RecvBuffer(limit) => {

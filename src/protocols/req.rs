@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use super::ids::OutstandingIds;
 use super::options;
 use super::push::Push;
-use super::queue::{PausingQueue, RAW_RECV_BUFFER};
-use super::ttl::{Ttl, admit};
+use super::queue::{HoldingQueue, RAW_RECV_BUFFER};
+use super::ttl::{Traced, Ttl};
 use super::{
-    CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
+    CtxId, Delivered, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
     info,
 };
 use crate::error::{Error, Result};
@@ -146,16 +146,16 @@ impl Protocol for Req {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
+    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Delivered {
         let Ok(id) = message.trim_u32() else {
             io.close_pipe(pipe, Error::Malformed("a reply has no request id"));
-            return Flow::Pause;
+            return Delivered::Room;
         };
         match self.answer(id, message) {
             Some(ctx) => io.wake_recv(ctx),
             None => io.dropped(Dropped::Unwanted),
         }
-        Flow::Continue
+        Delivered::Room
     }
 
     // ---- send ----
@@ -215,7 +215,13 @@ impl Protocol for Req {
 
     // ---- receive ----
 
-    fn recv(&mut self, ctx: CtxId, op: OpId, _: &mut dyn Io) -> Result<Option<Message>> {
+    fn recv(
+        &mut self,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        _: &mut dyn Io,
+    ) -> Result<bool> {
         if self.canceled_recvs.remove(&op).is_some() {
             return Err(Error::Canceled);
         }
@@ -229,11 +235,14 @@ impl Protocol for Req {
             if op != OpId::TRY {
                 context.receiver = Some(op);
             }
-            return Ok(None);
+            return Ok(false);
         }
         context.receiver = None;
         match std::mem::take(&mut context.state) {
-            State::Replied(reply) => Ok(Some(reply)),
+            State::Replied(reply) => {
+                *message = reply;
+                Ok(true)
+            }
             State::Lost => Err(Error::ConnectionReset),
             State::Idle | State::Outstanding(_) => Err(Error::InvalidState(
                 "there is no request to receive a reply to",
@@ -513,14 +522,14 @@ impl Req {
 /// as a push socket hands out messages.
 pub(crate) struct RawReq {
     requests: Push,
-    replies: PausingQueue,
+    replies: HoldingQueue<Traced>,
 }
 
 impl RawReq {
     pub(crate) fn new() -> Self {
         Self {
             requests: Push::new(true),
-            replies: PausingQueue::new(RAW_RECV_BUFFER),
+            replies: HoldingQueue::new(RAW_RECV_BUFFER, Traced::default()),
         }
     }
 }
@@ -547,14 +556,9 @@ impl Protocol for RawReq {
 
     // ---- messages from pipes, raw ----
 
-    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
-        match admit(pipe, &mut message, None, io) {
-            Ok(()) => {
-                io.wake_recv(CtxId::SOCKET);
-                self.replies.push(message)
-            }
-            Err(flow) => flow,
-        }
+    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
+        io.wake_recv(CtxId::SOCKET);
+        self.replies.arrived(pipe, io)
     }
 
     // ---- send, raw ----
@@ -573,8 +577,14 @@ impl Protocol for RawReq {
 
     // ---- receive, raw ----
 
-    fn recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.replies.pop(io))
+    fn recv(
+        &mut self,
+        _: CtxId,
+        _: OpId,
+        message: &mut Message,
+        io: &mut dyn Io,
+    ) -> Result<bool> {
+        Ok(self.replies.recv(message, io))
     }
 
     fn can_recv(&self) -> bool {

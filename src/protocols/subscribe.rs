@@ -11,7 +11,7 @@
 //! mangos, they are one), and lets publishers feel back-pressure.
 
 use super::queue::DroppingQueue;
-use super::{CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo};
+use super::{CtxId, Dropped, Delivered, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo};
 use super::{ProtocolOption, info, options};
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -78,7 +78,7 @@ impl Protocol for Subscribe {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, _: PipeId, message: Message, io: &mut dyn Io) -> Flow {
+    fn deliver(&mut self, _: PipeId, message: Message, io: &mut dyn Io) -> Delivered {
         let socket = std::iter::once((CtxId::SOCKET, &mut self.socket));
         let contexts = self
             .contexts
@@ -89,26 +89,32 @@ impl Protocol for Subscribe {
             .filter(|(_, context)| context.topics.matches(&message));
         let Some((mut ctx, mut context)) = wanted_by.next() else {
             io.dropped(Dropped::Unwanted);
-            return Flow::Continue;
+            return Delivered::Room;
         };
         let mut room = false;
         for next in wanted_by {
-            room |= context.deliver(ctx, message.clone(), io) == Flow::Continue;
+            room |= context.deliver(ctx, message.clone(), io) == Delivered::Room;
             (ctx, context) = next;
         }
-        room |= context.deliver(ctx, message, io) == Flow::Continue;
+        room |= context.deliver(ctx, message, io) == Delivered::Room;
         // A context that nobody reads from must not hold up one that somebody does.
         if room {
-            Flow::Continue
+            Delivered::Room
         } else {
-            Flow::Saturated
+            Delivered::Saturated
         }
     }
 
     // ---- receive ----
 
-    fn recv(&mut self, ctx: CtxId, op: OpId, _: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.context(ctx)?.received.recv(op))
+    fn recv(
+        &mut self,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        _: &mut dyn Io,
+    ) -> Result<bool> {
+        Ok(self.context(ctx)?.received.recv(op, message))
     }
 
     fn can_recv(&self) -> bool {
@@ -187,17 +193,23 @@ impl Protocol for RawSubscribe {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, _: PipeId, message: Message, io: &mut dyn Io) -> Flow {
+    fn deliver(&mut self, _: PipeId, message: Message, io: &mut dyn Io) -> Delivered {
         if self.received.push(message, false, io) {
             io.wake_recv(CtxId::SOCKET);
         }
-        self.received.flow()
+        self.received.delivered()
     }
 
     // ---- receive ----
 
-    fn recv(&mut self, _: CtxId, op: OpId, _: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.received.recv(op))
+    fn recv(
+        &mut self,
+        _: CtxId,
+        op: OpId,
+        message: &mut Message,
+        _: &mut dyn Io,
+    ) -> Result<bool> {
+        Ok(self.received.recv(op, message))
     }
 
     fn can_recv(&self) -> bool {
@@ -244,11 +256,11 @@ impl Context {
         }
     }
 
-    fn deliver(&mut self, ctx: CtxId, message: Message, io: &mut dyn Io) -> Flow {
+    fn deliver(&mut self, ctx: CtxId, message: Message, io: &mut dyn Io) -> Delivered {
         if self.received.push(message, self.prefer_new, io) {
             io.wake_recv(ctx);
         }
-        self.received.flow()
+        self.received.delivered()
     }
 }
 

@@ -20,10 +20,10 @@ use std::time::{Duration, Instant};
 use super::fanout::{Fanout, Overflow};
 use super::ids::OutstandingIds;
 use super::options;
-use super::queue::{PausingQueue, RAW_RECV_BUFFER};
-use super::ttl::{Ttl, admit};
+use super::queue::{HoldingQueue, RAW_RECV_BUFFER};
+use super::ttl::{Traced, Ttl};
 use super::{
-    CtxId, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
+    CtxId, Delivered, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
     info,
 };
 use crate::error::{Error, Result};
@@ -126,10 +126,10 @@ impl Protocol for Surveyor {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
+    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Delivered {
         let Ok(id) = message.trim_u32() else {
             io.close_pipe(pipe, Error::Malformed("an answer has no survey id"));
-            return Flow::Pause;
+            return Delivered::Room;
         };
         set_id(&mut message, id);
         let owner = self.ids.owner(id);
@@ -141,12 +141,12 @@ impl Protocol for Surveyor {
                 context.answers.push_back(message);
                 io.wake_recv(ctx);
                 if context.answers.len() == ANSWERS {
-                    return Flow::Saturated;
+                    return Delivered::Saturated;
                 }
             }
             None => io.dropped(Dropped::Unwanted),
         }
-        Flow::Continue
+        Delivered::Room
     }
 
     // ---- send ----
@@ -177,7 +177,13 @@ impl Protocol for Surveyor {
 
     // ---- receive ----
 
-    fn recv(&mut self, ctx: CtxId, op: OpId, _: &mut dyn Io) -> Result<Option<Message>> {
+    fn recv(
+        &mut self,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        _: &mut dyn Io,
+    ) -> Result<bool> {
         if let Some(why) = self.ended_recvs.remove(&op) {
             return Err(why);
         }
@@ -185,13 +191,15 @@ impl Protocol for Surveyor {
         if context.survey.is_none() {
             return Err(NO_SURVEY);
         }
-        let answer = context.answers.pop_front();
-        if answer.is_some() {
+        if let Some(answer) = context.answers.pop_front() {
+            *message = answer;
             context.forget_receiver(op);
-        } else if op != OpId::TRY && !context.receivers.contains(&op) {
+            return Ok(true);
+        }
+        if op != OpId::TRY && !context.receivers.contains(&op) {
             context.receivers.push(op);
         }
-        Ok(answer)
+        Ok(false)
     }
 
     fn can_recv(&self) -> bool {
@@ -318,14 +326,14 @@ fn set_id(message: &mut Message, id: u32) {
 /// The raw asking socket of a survey: its user supplies the header, which ends in a survey number.
 pub(crate) struct RawSurveyor {
     pipes: Fanout,
-    received: PausingQueue,
+    received: HoldingQueue<Traced>,
 }
 
 impl RawSurveyor {
     pub(crate) fn new() -> Self {
         Self {
             pipes: Fanout::new(RAW_SEND_QUEUE, Overflow::DropNewest),
-            received: PausingQueue::new(RAW_RECV_BUFFER),
+            received: HoldingQueue::new(RAW_RECV_BUFFER, Traced::default()),
         }
     }
 }
@@ -353,14 +361,9 @@ impl Protocol for RawSurveyor {
 
     // ---- messages from pipes, raw ----
 
-    fn deliver(&mut self, pipe: PipeId, mut message: Message, io: &mut dyn Io) -> Flow {
-        match admit(pipe, &mut message, None, io) {
-            Ok(()) => {
-                io.wake_recv(CtxId::SOCKET);
-                self.received.push(message)
-            }
-            Err(flow) => flow,
-        }
+    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
+        io.wake_recv(CtxId::SOCKET);
+        self.received.arrived(pipe, io)
     }
 
     // ---- send, raw ----
@@ -380,8 +383,14 @@ impl Protocol for RawSurveyor {
 
     // ---- receive, raw ----
 
-    fn recv(&mut self, _: CtxId, _: OpId, io: &mut dyn Io) -> Result<Option<Message>> {
-        Ok(self.received.pop(io))
+    fn recv(
+        &mut self,
+        _: CtxId,
+        _: OpId,
+        message: &mut Message,
+        io: &mut dyn Io,
+    ) -> Result<bool> {
+        Ok(self.received.recv(message, io))
     }
 
     fn can_recv(&self) -> bool {

@@ -1,7 +1,8 @@
-//! Admission of messages that carry a backtrace, and the limit on the hops they made.
+//! Messages that carry a backtrace, and the limit on the hops they made.
 
-use super::{Dropped, Flow, Io, PipeId, options};
-use crate::error::{Error, Result};
+use super::queue::{Admission, Verdict};
+use super::{Dropped, options};
+use crate::error::Result;
 use crate::message::Message;
 use crate::wire::backtrace::{self, Refused};
 
@@ -21,26 +22,51 @@ impl Default for Ttl {
     }
 }
 
-/// Moves a message's backtrace into its header. A message that must not go on is dropped, or its pipe closed, and
-/// the error says what to answer to the delivery. Answers, unlike requests, are admitted without a limit.
-pub(crate) fn admit(
-    pipe: PipeId,
-    message: &mut Message,
-    ttl: Option<Ttl>,
-    io: &mut dyn Io,
-) -> Result<(), Flow> {
-    match backtrace::take(message, ttl.map(|ttl| ttl.0)) {
-        Ok(()) => Ok(()),
-        Err(Refused::Expired) => {
-            io.dropped(Dropped::Ttl);
-            Err(Flow::Continue)
+/// Demands a backtrace, which goes into the header. Answers, unlike requests, are admitted without a limit.
+#[derive(Debug, Default)]
+pub(super) struct Traced {
+    pub(super) ttl: Option<Ttl>,
+    /// Whether the number of the pipe a message came from goes in front.
+    pub(super) names_pipe: bool,
+}
+
+impl Traced {
+    /// For a socket that receives requests or surveys.
+    pub(super) fn requests(names_pipe: bool) -> Self {
+        Self {
+            ttl: Some(Ttl::default()),
+            names_pipe,
         }
-        Err(Refused::Garbage) => {
-            io.close_pipe(
-                pipe,
-                Error::Malformed("a message's stack of pipe numbers does not end in an id"),
-            );
-            Err(Flow::Pause)
+    }
+
+    fn limit(&self) -> Option<u8> {
+        self.ttl.map(|ttl| ttl.0)
+    }
+}
+
+impl Admission for Traced {
+    #[inline]
+    fn judge(&self, wire: &[u8]) -> Verdict {
+        match backtrace::words(wire, self.limit()) {
+            Ok(_) => Verdict::Admit,
+            Err(Refused::Expired) => Verdict::Drop(Dropped::Ttl),
+            Err(Refused::Garbage) => {
+                Verdict::Close("a message's stack of pipe numbers does not end in an id")
+            }
+        }
+    }
+
+    #[inline]
+    fn unwrap(&self, message: &mut Message) {
+        if let Ok(words) = backtrace::words(message.body(), self.limit()) {
+            message.unwrap_words(words);
+        }
+        if self.names_pipe
+            && let Some(pipe) = message.pipe()
+        {
+            message
+                .header_insert_u32(pipe.number())
+                .expect("a stack within its time-to-live leaves room for a word");
         }
     }
 }

@@ -13,7 +13,7 @@ const MAX_WORDS: usize = MAX_HEADER / WORD;
 const WORD: usize = size_of::<u32>();
 const LAST: u8 = 0x80;
 
-/// Why a message's stack was not moved to its header. The message is then to be dropped.
+/// Why a message has no stack that could be used. It is then to be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// More words than the time-to-live allows: too many hops, perhaps a loop. Not the peer's fault.
@@ -22,36 +22,25 @@ pub(crate) enum Refused {
     Garbage,
 }
 
-/// Moves the stack, up to and including its last word, from the front of the body to the end of the header.
+/// The words of the stack that `wire` begins with, the last word included.
 ///
 /// As in nng, `ttl` counts the last word too, and a stack that passes it is [`Refused::Expired`] even where what
 /// follows is no stack at all. Without a `ttl` a stack of more than sixteen words is garbage.
-pub(crate) fn take(message: &mut Message, ttl: Option<u8>) -> Result<(), Refused> {
+pub(crate) fn words(wire: &[u8], ttl: Option<u8>) -> Result<usize, Refused> {
     let (limit, beyond) = match ttl {
         Some(ttl) => (usize::from(ttl), Refused::Expired),
         None => (MAX_WORDS, Refused::Garbage),
     };
-    let (words, _) = message.body().as_chunks::<WORD>();
+    let (words, _) = wire.as_chunks::<WORD>();
     let last = words
         .iter()
         .take(limit)
         .position(|word| word[0] & LAST != 0);
     match last {
-        Some(last) => move_words(message, last + 1),
+        Some(last) => Ok(last + 1),
         None if words.len() >= limit => Err(beyond),
         None => Err(Refused::Garbage),
     }
-}
-
-fn move_words(message: &mut Message, count: usize) -> Result<(), Refused> {
-    let length = count * WORD;
-    let mut stack = [0; MAX_HEADER];
-    let (Some(from), Some(to)) = (message.body().get(..length), stack.get_mut(..length)) else {
-        return Err(Refused::Garbage);
-    };
-    to.copy_from_slice(from);
-    message.header_append(to).map_err(|_| Refused::Garbage)?;
-    message.trim(length).map_err(|_| Refused::Garbage)
 }
 
 /// A stack kept aside until the answer is there.
@@ -97,20 +86,17 @@ mod tests {
 
     const ID: u32 = 0x8000_0123;
 
+    /// Moves the stack from the body to the header.
+    fn take(message: &mut Message, ttl: Option<u8>) -> Result<(), Refused> {
+        words(message.body(), ttl).map(|words| message.unwrap_words(words))
+    }
+
     #[test]
     fn a_stack_ends_with_the_word_that_has_the_high_bit() {
         let mut taken = message(&[2, 1, ID, 0x8000_0007], b"body");
         assert_eq!(take(&mut taken, Some(8)), Ok(()));
         assert_eq!(taken.header(), message(&[2, 1, ID], b"").body());
         assert_eq!(taken.body(), message(&[0x8000_0007], b"body").body());
-    }
-
-    #[test]
-    fn words_go_behind_those_already_in_the_header() {
-        let mut taken = message(&[ID], b"");
-        taken.header_append_u32(7).unwrap();
-        assert_eq!(take(&mut taken, Some(15)), Ok(()));
-        assert_eq!(taken.header(), message(&[7, ID], b"").body());
     }
 
     #[test]

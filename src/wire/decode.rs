@@ -22,7 +22,7 @@ const MAX_LENGTH: u64 = 0x0fff_ffff_ffff_ffff;
 /// Turns a stream of bytes into messages.
 ///
 /// The owner reads into [`space`](Self::space), tells how much it was with [`filled`](Self::filled), and takes
-/// messages with [`next`](Self::next) until there is none.
+/// messages with [`take`](Self::take) while there is one [`ready`](Self::ready).
 pub(crate) struct Decoder {
     framing: Framing,
     /// Longest message accepted; 0 for no limit.
@@ -33,10 +33,24 @@ pub(crate) struct Decoder {
     /// A long message of which only a part is here, and its full length.
     partial: Option<(Vec<u8>, usize)>,
     whole: VecDeque<Message>,
+    next: Next,
     /// Size the buffer gets next.
     size: usize,
     /// Longest message that has come whole: so much memory the peer is trusted to fill.
     proven: usize,
+}
+
+/// Where the next message is, once it was found to be complete.
+#[derive(Clone, Copy)]
+enum Next {
+    Unknown,
+    /// Behind what was consumed of the buffer: where its body begins, and how long it is.
+    Buffered {
+        start: usize,
+        len: usize,
+    },
+    Partial,
+    Whole,
 }
 
 impl Decoder {
@@ -48,6 +62,7 @@ impl Decoder {
             taken: 0,
             partial: None,
             whole: VecDeque::new(),
+            next: Next::Unknown,
             size: SMALL,
             proven: AHEAD,
         }
@@ -55,6 +70,7 @@ impl Decoder {
 
     /// The buffer to read into: everything in its spare capacity may be filled, nothing else may be changed.
     pub(crate) fn space(&mut self) -> &mut Vec<u8> {
+        self.next = Next::Unknown;
         if self.reads_direct()
             && let Some((body, length)) = &mut self.partial
         {
@@ -81,49 +97,89 @@ impl Decoder {
         }
     }
 
-    /// The next message, if it is complete. An error is a reason to close the connection.
+    /// Whether the next message is complete. An error is a reason to close the connection.
     #[inline]
-    pub(crate) fn next(&mut self) -> Result<Option<Message>> {
+    pub(crate) fn ready(&mut self) -> Result<bool> {
+        if matches!(self.next, Next::Unknown) {
+            self.look()?;
+        }
+        Ok(!matches!(self.next, Next::Unknown))
+    }
+
+    /// What the peer sent as the next message, which must be ready.
+    #[inline]
+    pub(crate) fn front(&self) -> &[u8] {
+        match self.next {
+            Next::Buffered { start, len } => self.buffer.get(start..start + len),
+            Next::Partial => self.partial.as_ref().map(|(body, _)| body.as_slice()),
+            Next::Whole => self.whole.front().map(Message::body),
+            Next::Unknown => None,
+        }
+        .unwrap_or_default()
+    }
+
+    /// Takes the next message, which must be ready.
+    #[inline]
+    pub(crate) fn take(&mut self, message: &mut Message) {
+        match mem::replace(&mut self.next, Next::Unknown) {
+            Next::Buffered { start, len } => {
+                if let Some(window) = self.buffer.get(start..) {
+                    message.fill(window, len);
+                }
+                self.consume(start + len - self.taken);
+            }
+            Next::Partial => {
+                if let Some((body, length)) = self.partial.take() {
+                    self.proven = self.proven.max(length);
+                    *message = body.into();
+                }
+            }
+            Next::Whole => *message = self.whole.pop_front().unwrap_or_default(),
+            Next::Unknown => {}
+        }
+    }
+
+    /// Looks for the next message.
+    #[inline]
+    fn look(&mut self) -> Result<()> {
         if self.framing == Framing::Whole {
-            return Ok(self.whole.pop_front());
+            if !self.whole.is_empty() {
+                self.next = Next::Whole;
+            }
+            return Ok(());
         }
         if self.partial.is_some() {
-            return Ok(self.finish_partial());
+            self.fill_partial();
+            return Ok(());
         }
         let Some(data) = self.buffer.get(self.taken..) else {
-            return Ok(None);
+            return Ok(());
         };
         let data = match self.framing {
             Framing::Typed => match data.split_first() {
-                None => return Ok(None),
+                None => return Ok(()),
                 Some((&IPC_MESSAGE, rest)) => rest,
                 Some(_) => return Err(Error::Malformed("an ipc frame has an unknown type")),
             },
             _ => data,
         };
         let Some((length, data)) = data.split_first_chunk() else {
-            return Ok(None);
+            return Ok(());
         };
-        let length = self.check(u64::from_be_bytes(*length))?;
-        if length <= data.len() {
-            let message = Message::from_window(data, length);
-            self.taken += self.framing.overhead() + length;
-            if self.taken == self.buffer.len() {
-                self.taken = 0;
-                self.buffer.clear();
-            }
-            return Ok(Some(message));
-        }
-        if length - data.len() >= DIRECT || self.framing.overhead() + length > SMALL {
-            let mut body = Vec::with_capacity(length.min(self.proven.max(data.len())));
+        let len = self.check(u64::from_be_bytes(*length))?;
+        if len <= data.len() {
+            let start = self.taken + self.framing.overhead();
+            self.next = Next::Buffered { start, len };
+        } else if len - data.len() >= DIRECT || self.framing.overhead() + len > SMALL {
+            let mut body = Vec::with_capacity(len.min(self.proven.max(data.len())));
             body.extend_from_slice(data);
-            self.partial = Some((body, length));
+            self.partial = Some((body, len));
             self.taken = 0;
             // What follows is likely to be as long: a large buffer would only make it be copied twice.
             self.size = SMALL;
             self.buffer = Vec::new();
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Whether part of a message is here, so that an end of the stream now cuts it off.
@@ -173,21 +229,25 @@ impl Decoder {
         }
     }
 
-    fn finish_partial(&mut self) -> Option<Message> {
-        let (body, length) = self.partial.as_mut()?;
+    fn fill_partial(&mut self) {
+        let Some((body, length)) = &mut self.partial else {
+            return;
+        };
         let missing = *length - body.len();
-        let available = self.buffer.len() - self.taken;
-        let take = missing.min(available);
-        body.extend_from_slice(&self.buffer[self.taken..self.taken + take]);
-        self.taken += take;
+        let part = missing.min(self.buffer.len() - self.taken);
+        body.extend_from_slice(&self.buffer[self.taken..self.taken + part]);
+        if part == missing {
+            self.next = Next::Partial;
+        }
+        self.consume(part);
+    }
+
+    #[inline]
+    fn consume(&mut self, count: usize) {
+        self.taken += count;
         if self.taken == self.buffer.len() {
             self.taken = 0;
             self.buffer.clear();
         }
-        if take < missing {
-            return None;
-        }
-        self.proven = self.proven.max(*length);
-        self.partial.take().map(|(body, _)| Message::from(body))
     }
 }

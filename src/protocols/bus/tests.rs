@@ -83,11 +83,11 @@ fn a_receive_that_waits_gets_its_message_besides_those_that_fit_in_the_queue() {
     io.set(&mut bus, RecvBuffer(1)).unwrap();
     let peer = io.attach(&mut bus, 1, 1).unwrap();
     let op = io.op();
-    assert_eq!(bus.recv(MAIN, op, &mut io), Ok(None));
+    assert_eq!(io.recv(&mut bus, MAIN, op), Ok(None));
     for body in ["1", "2", "3"] {
         io.arrive(&mut bus, peer, body.into());
     }
-    assert_eq!(bus.recv(MAIN, op, &mut io), Ok(Some("1".into())));
+    assert_eq!(io.recv(&mut bus, MAIN, op), Ok(Some("1".into())));
     assert_eq!(io.recv_all(&mut bus), [b"2"]);
 }
 
@@ -97,7 +97,7 @@ fn a_receive_that_was_given_up_takes_no_room() {
     io.set(&mut bus, RecvBuffer(1)).unwrap();
     let peer = io.attach(&mut bus, 1, 1).unwrap();
     let op = io.op();
-    assert_eq!(bus.recv(MAIN, op, &mut io), Ok(None));
+    assert_eq!(io.recv(&mut bus, MAIN, op), Ok(None));
     bus.cancel_recv(MAIN, op, &mut io);
     for body in ["1", "2"] {
         io.arrive(&mut bus, peer, body.into());

@@ -24,7 +24,7 @@ fn reply(body: &str) -> Vec<u8> {
 /// Starts a receive that has to wait.
 fn start_recv(mock: &mut Mock, rep: &mut Rep, ctx: CtxId) -> OpId {
     let op = mock.op();
-    assert_eq!(rep.recv(ctx, op, mock), Ok(None));
+    assert_eq!(mock.recv(rep, ctx, op), Ok(None));
     op
 }
 
@@ -123,9 +123,9 @@ fn a_second_receive_is_a_state_error_while_one_waits() {
     let (mut mock, mut rep) = rep();
     let first = start_recv(&mut mock, &mut rep, SOCKET);
     let second = mock.op();
-    assert!(is_state_error(rep.recv(SOCKET, second, &mut mock)));
+    assert!(is_state_error(mock.recv(&mut rep, SOCKET, second)));
     rep.cancel_recv(SOCKET, first, &mut mock);
-    assert_eq!(rep.recv(SOCKET, second, &mut mock), Ok(None));
+    assert_eq!(mock.recv(&mut rep, SOCKET, second), Ok(None));
 }
 
 // ---- messages from pipes ----
@@ -191,10 +191,10 @@ fn each_request_wakes_the_context_that_waited_longest() {
         })
         .collect();
     // Looking again without need does not change the order.
-    assert_eq!(rep.recv(CtxId(2), ops[0], &mut mock), Ok(None));
+    assert_eq!(mock.recv(&mut rep, CtxId(2), ops[0]), Ok(None));
     mock.arrive(&mut rep, req, request("one"));
     assert_eq!(mock.recv_wakes, [CtxId(2)]);
-    let one = rep.recv(CtxId(2), ops[0], &mut mock).unwrap().unwrap();
+    let one = mock.recv(&mut rep, CtxId(2), ops[0]).unwrap().unwrap();
     assert_eq!(one.body(), b"one");
     mock.arrive(&mut rep, req, request("two"));
     assert_eq!(mock.recv_wakes, [CtxId(2), CtxId(1)]);

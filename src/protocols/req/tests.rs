@@ -43,7 +43,7 @@ fn start_send(mock: &mut Mock, req: &mut Req, ctx: CtxId, body: &str) -> OpId {
 /// Starts a receive that has to wait.
 fn start_recv(mock: &mut Mock, req: &mut Req, ctx: CtxId) -> OpId {
     let op = mock.op();
-    assert_eq!(req.recv(ctx, op, mock), Ok(None));
+    assert_eq!(mock.recv(req, ctx, op), Ok(None));
     op
 }
 
@@ -93,7 +93,7 @@ fn a_waiting_receive_is_woken_by_the_reply() {
     let op = start_recv(&mut mock, &mut req, SOCKET);
     mock.arrive(&mut req, rep, reply(FIRST, "pong"));
     assert_eq!(mock.recv_wakes, [SOCKET]);
-    let pong = req.recv(SOCKET, op, &mut mock).unwrap().unwrap();
+    let pong = mock.recv(&mut req, SOCKET, op).unwrap().unwrap();
     assert_eq!(pong.body(), b"pong");
 }
 
@@ -104,9 +104,9 @@ fn a_second_receive_is_a_state_error_while_one_waits() {
     mock.try_send(&mut req, SOCKET, "ping").unwrap();
     let first = start_recv(&mut mock, &mut req, SOCKET);
     let second = mock.op();
-    assert!(is_state_error(req.recv(SOCKET, second, &mut mock)));
+    assert!(is_state_error(mock.recv(&mut req, SOCKET, second)));
     assert!(is_state_error(mock.try_recv(&mut req, SOCKET)));
-    assert_eq!(req.recv(SOCKET, first, &mut mock), Ok(None));
+    assert_eq!(mock.recv(&mut req, SOCKET, first), Ok(None));
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_send_given_up_takes_the_waiting_receive_with_it() {
     let recv = start_recv(&mut mock, &mut req, SOCKET);
     assert!(req.cancel_send(SOCKET, send, &mut mock).is_some());
     assert_eq!(mock.recv_wakes, [SOCKET]);
-    let retried = req.recv(SOCKET, recv, &mut mock);
+    let retried = mock.recv(&mut req, SOCKET, recv);
     assert_eq!(retried, Err(Error::Canceled));
 }
 
@@ -275,7 +275,7 @@ fn a_new_request_cancels_the_waiting_receive() {
     let op = start_recv(&mut mock, &mut req, SOCKET);
     mock.try_send(&mut req, SOCKET, "two").unwrap();
     assert_eq!(mock.recv_wakes, [SOCKET]);
-    let canceled = req.recv(SOCKET, op, &mut mock);
+    let canceled = mock.recv(&mut req, SOCKET, op);
     assert_eq!(canceled, Err(Error::Canceled));
     assert!(req.canceled_recvs.is_empty());
     mock.arrive(&mut req, rep, reply(SECOND, "2"));
@@ -440,7 +440,7 @@ fn without_resending_a_lost_pipe_resets_the_waiting_receive() {
     let op = start_recv(&mut mock, &mut req, SOCKET);
     mock.detach(&mut req, rep);
     assert_eq!(mock.recv_wakes, [SOCKET]);
-    let retried = req.recv(SOCKET, op, &mut mock);
+    let retried = mock.recv(&mut req, SOCKET, op);
     assert_eq!(retried, Err(Error::ConnectionReset));
     assert!(is_state_error(mock.try_recv(&mut req, SOCKET)));
     let other = mock.attach(&mut req, 2, 9).unwrap();
@@ -719,7 +719,7 @@ proptest! {
                         prop_assert!(canceled || ended == Some(Ok(())));
                     }
                     if let Some(old) = model.receiver.take() {
-                        prop_assert_eq!(req.recv(ctx, old, &mut mock), Err(Error::Canceled));
+                        prop_assert_eq!(mock.recv(&mut req, ctx, old), Err(Error::Canceled));
                     }
                     model.request = Some(next);
                     model.sender = matches!(sent, Sent::Pending).then_some(op);
@@ -727,7 +727,7 @@ proptest! {
                 Step::Recv(n) => {
                     let (ctx, model) = (CtxId(n), &mut contexts[n as usize]);
                     let op = model.receiver.unwrap_or_else(|| mock.op());
-                    match req.recv(ctx, op, &mut mock) {
+                    match mock.recv(&mut req, ctx, op) {
                         Ok(Some(reply)) => {
                             let expected = model.request.take().map(u32::to_be_bytes);
                             prop_assert_eq!(Some(reply.body()), expected.as_ref().map(|b| &b[..]));
@@ -780,7 +780,7 @@ proptest! {
         for (n, model) in (0..).zip(&contexts) {
             if let Some(tag) = model.request {
                 let op = model.receiver.unwrap_or(OpId::TRY);
-                let reply = req.recv(CtxId(n), op, &mut mock).unwrap().unwrap();
+                let reply = mock.recv(&mut req, CtxId(n), op).unwrap().unwrap();
                 prop_assert_eq!(reply.body(), tag.to_be_bytes());
             }
         }

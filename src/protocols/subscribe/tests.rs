@@ -119,10 +119,10 @@ fn a_receive_that_waits_is_woken_and_keeps_its_message_when_more_follow() {
     let (mut io, mut sub, pipe) = subscribed(&[""]);
     io.set(&mut sub, RecvBuffer(1)).unwrap();
     let op = io.op();
-    assert_eq!(sub.recv(MAIN, op, &mut io), Ok(None));
+    assert_eq!(io.recv(&mut sub, MAIN, op), Ok(None));
     publish(&mut io, &mut sub, pipe, &["1", "2", "3"]);
     assert_eq!(io.recv_wakes.first(), Some(&MAIN));
-    assert_eq!(sub.recv(MAIN, op, &mut io), Ok(Some("1".into())));
+    assert_eq!(io.recv(&mut sub, MAIN, op), Ok(Some("1".into())));
     assert_eq!(io.recv_all(&mut sub), [b"3"]);
 }
 
@@ -229,9 +229,9 @@ fn the_raw_form_without_a_queue_receives_only_for_those_who_wait() {
     let pipe = io.attach(&mut sub, 1, 0).unwrap();
     publish(&mut io, &mut sub, pipe, &["nobody waits"]);
     let op = io.op();
-    assert_eq!(sub.recv(MAIN, op, &mut io), Ok(None));
+    assert_eq!(io.recv(&mut sub, MAIN, op), Ok(None));
     publish(&mut io, &mut sub, pipe, &["one", "two"]);
-    assert_eq!(sub.recv(MAIN, op, &mut io), Ok(Some("one".into())));
+    assert_eq!(io.recv(&mut sub, MAIN, op), Ok(Some("one".into())));
     assert!(!sub.can_recv());
 }
 
@@ -392,7 +392,7 @@ proptest! {
                         RawStep::Retry => waiting.pop().unwrap_or(OpId::TRY),
                         _ => OpId::TRY,
                     };
-                    let received = sub.recv(MAIN, op, &mut io).unwrap();
+                    let received = io.recv(&mut sub, MAIN, op).unwrap();
                     let received = received.map(|m| (m.body().to_vec(), m.pipe().unwrap().number()));
                     if received.is_none() && op != OpId::TRY {
                         waiting.push(op);

@@ -23,7 +23,7 @@ fn survey(id: u32, body: &str) -> Vec<u8> {
 /// Starts a receive that has to wait.
 fn start_recv(mock: &mut Mock, surveyor: &mut Surveyor, ctx: CtxId) -> OpId {
     let op = mock.op();
-    assert_eq!(surveyor.recv(ctx, op, mock), Ok(None));
+    assert_eq!(mock.recv(surveyor, ctx, op), Ok(None));
     op
 }
 
@@ -124,7 +124,7 @@ fn several_receives_may_wait_on_one_context() {
     let ops = [(); 2].map(|()| start_recv(&mut mock, &mut surveyor, SOCKET));
     for op in ops {
         mock.arrive(&mut surveyor, respondent, answer(FIRST, "a"));
-        assert!(surveyor.recv(SOCKET, op, &mut mock).unwrap().is_some());
+        assert!(mock.recv(&mut surveyor, SOCKET, op).unwrap().is_some());
     }
     assert_eq!(mock.recv_wakes, [SOCKET; 2]);
     assert!(surveyor.contexts[&SOCKET].receivers.is_empty());
@@ -139,7 +139,7 @@ fn a_receive_given_up_ends_its_survey() {
     let other = start_recv(&mut mock, &mut surveyor, SOCKET);
     surveyor.cancel_recv(SOCKET, given_up, &mut mock);
     assert_eq!(mock.recv_wakes, [SOCKET]);
-    let canceled = surveyor.recv(SOCKET, other, &mut mock);
+    let canceled = mock.recv(&mut surveyor, SOCKET, other);
     assert_eq!(canceled, Err(Error::Canceled));
     mock.arrive(&mut surveyor, respondent, answer(FIRST, "late"));
     assert_eq!(mock.dropped, [Dropped::Unwanted]);
@@ -179,7 +179,7 @@ fn a_new_survey_cancels_receives_and_discards_answers() {
     let op = start_recv(&mut mock, &mut surveyor, SOCKET);
     mock.try_send(&mut surveyor, SOCKET, "two").unwrap();
     assert_eq!(mock.recv_wakes, [SOCKET]);
-    let canceled = surveyor.recv(SOCKET, op, &mut mock);
+    let canceled = mock.recv(&mut surveyor, SOCKET, op);
     assert_eq!(canceled, Err(Error::Canceled));
     mock.arrive(&mut surveyor, respondent, answer(FIRST, "1"));
     mock.arrive(&mut surveyor, respondent, answer(SECOND, "2"));
@@ -196,11 +196,11 @@ fn waiting_receives_time_out_at_the_end_and_later_ones_find_no_survey() {
     mock.try_send(&mut surveyor, SOCKET, "x").unwrap();
     let ops = [(); 2].map(|()| start_recv(&mut mock, &mut surveyor, SOCKET));
     mock.advance(&mut surveyor, Duration::from_millis(49));
-    assert_eq!(surveyor.recv(SOCKET, ops[0], &mut mock), Ok(None));
+    assert_eq!(mock.recv(&mut surveyor, SOCKET, ops[0]), Ok(None));
     mock.advance(&mut surveyor, Duration::from_millis(1));
     assert_eq!(mock.recv_wakes, [SOCKET]);
     for op in ops {
-        let timed_out = surveyor.recv(SOCKET, op, &mut mock);
+        let timed_out = mock.recv(&mut surveyor, SOCKET, op);
         assert_eq!(timed_out, Err(Error::TimedOut));
     }
     assert!(surveyor.ended_recvs.is_empty());
@@ -333,7 +333,7 @@ fn a_context_takes_over_the_survey_time_and_ends_its_survey_when_closed() {
     assert_eq!(surveyor.deadline(), Some(end));
     let op = start_recv(&mut mock, &mut surveyor, CtxId(1));
     surveyor.close_context(CtxId(1), &mut mock);
-    let closed = surveyor.recv(CtxId(1), op, &mut mock);
+    let closed = mock.recv(&mut surveyor, CtxId(1), op);
     assert_eq!(closed, Err(Error::Closed));
     mock.arrive(&mut surveyor, respondent, answer(FIRST, "late"));
     assert_eq!(mock.dropped, [Dropped::Unwanted]);
@@ -449,7 +449,7 @@ impl Model {
         self.answers = 0;
         self.receivers
             .drain(..)
-            .all(|op| surveyor.recv(CtxId(ctx), op, mock).as_ref() == Err(why))
+            .all(|op| mock.recv(surveyor, CtxId(ctx), op).as_ref() == Err(why))
     }
 }
 
