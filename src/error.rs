@@ -316,6 +316,17 @@ pub struct SendError {
     pub message: Box<Message>,
 }
 
+impl SendError {
+    /// Takes the message back. Apart, because with this in it the path of a send that succeeds would move the message
+    /// once more before it knows that it need not.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn new(error: Error, message: &mut Message) -> Self {
+        let message = Box::new(std::mem::take(message));
+        Self { error, message }
+    }
+}
+
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.error.fmt(f)

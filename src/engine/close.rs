@@ -32,7 +32,7 @@ impl Core {
     }
 
     fn drain(self: &Arc<Self>, deadline: Option<Instant>) -> Result<()> {
-        let state = self.release_held(self.lock());
+        let state = self.push_out(self.lock());
         // With nobody to send to, now or later, there is nothing to wait for.
         let hopeless = state.world.pipes.is_empty() && state.endpoints.is_empty();
         self.finish(state);

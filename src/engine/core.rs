@@ -18,6 +18,7 @@ use crate::error::{Error, Result};
 use crate::message::PipeId;
 use crate::options::SocketOptions;
 use crate::protocols::{CtxId, OpId, Protocol, ProtocolInfo};
+use crate::transports::Otherwise;
 
 /// A socket. Handles, endpoints and pipes share it.
 pub(crate) struct Core {
@@ -253,7 +254,7 @@ impl Core {
 
     /// Waits until everything that was accepted has gone to the kernel.
     pub(crate) fn flush(&self, timeout: Duration) -> Result<()> {
-        let state = self.release_held(self.lock());
+        let state = self.push_out(self.lock());
         self.finish(state);
         self.wait_for(after(timeout), |state| {
             if state.phase == Phase::Closed {
@@ -269,7 +270,7 @@ impl Core {
     pub(crate) fn can_recv(&self) -> bool {
         let mut state = self.lock();
         if state.phase == Phase::Open && !state.machine.can_recv() {
-            state = self.pump_for_receiver(state, true).0;
+            state = self.pump_for_receiver(state, Otherwise::GivesUp).0;
         }
         let ready = state.phase == Phase::Open && state.machine.can_recv();
         self.finish(state);

@@ -9,11 +9,13 @@ use crate::address::{Address, Credentials};
 use crate::error::Error;
 use crate::message::PipeId;
 use crate::sys::poller::Event;
-use crate::transports::Connection;
+use crate::transports::{Connection, Demand};
 use crate::wire::{Batch, Decoder};
 
 /// Bytes that may wait in a pipe's outgoing batch before the pipe counts as full.
 const BATCH_LIMIT: usize = 128 * 1024;
+/// The same within a process: what the other end works off before a sender stops looking for room and sleeps.
+const LOCAL_LIMIT: usize = 32 * 1024;
 /// Bytes at which a batch that is held back is written by the sender itself.
 const BATCH_WRITE: usize = 16 * 1024;
 /// Writes in a row that came close together, before output is held back to be batched.
@@ -84,6 +86,8 @@ pub(super) struct Tx {
     /// The pipe is on the list of those to look at before the lock is given up.
     pub(super) dirty: bool,
     pub(super) pace: Pace,
+    /// Says when to write, in the place of the pace.
+    pub(super) demand: Option<Arc<Demand>>,
 }
 
 /// Whether messages follow each other so closely that writing each by itself costs more than half of the sender's
@@ -122,6 +126,7 @@ impl PipeSlot {
         endpoint: Option<Endpoint>,
     ) -> Self {
         let framing = connection.framing();
+        let demand = connection.demand();
         Self {
             connection,
             key: None,
@@ -135,6 +140,7 @@ impl PipeSlot {
                 dead: false,
                 dirty: false,
                 pace: Pace::default(),
+                demand,
             },
             rx: Rx {
                 decoder: Decoder::new(framing, limit),
@@ -157,13 +163,25 @@ impl Tx {
     /// Whether another message may be handed to the pipe.
     #[inline]
     pub(super) fn has_room(&self) -> bool {
-        !self.dead && self.filling.len() + self.outstanding < BATCH_LIMIT
+        let limit = if self.demand.is_none() {
+            BATCH_LIMIT
+        } else {
+            LOCAL_LIMIT
+        };
+        !self.dead && self.filling.len() + self.outstanding < limit
     }
 
     /// Whether there is something to write now that nobody writes yet, and that is not held back to be batched.
     #[inline]
     pub(super) fn wants_write(&self) -> bool {
-        !self.writing && !self.blocked && (!self.pace.batching || self.filling.len() >= BATCH_WRITE)
+        if self.writing || self.blocked {
+            return false;
+        }
+        let due = match &self.demand {
+            Some(demand) => demand.offer(),
+            None => !self.pace.batching,
+        };
+        due || self.filling.len() >= BATCH_WRITE
     }
 
     /// Whether everything that was handed to the pipe has gone to the kernel, or never will.

@@ -52,7 +52,7 @@ impl Pipes {
         self.slots.iter().map(|(id, _)| *id)
     }
 
-    pub(super) fn values(&self) -> impl Iterator<Item = &PipeSlot> {
+    pub(super) fn values(&self) -> impl Iterator<Item = &PipeSlot> + Clone {
         self.slots.iter().map(|(_, slot)| &**slot)
     }
 

@@ -19,13 +19,22 @@ use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
 use crate::protocols::{Flow, Io};
 use crate::sys::poller;
-use crate::transports::{Connection, Received};
+use crate::transports::{Connection, Otherwise, Received};
 use crate::wire::{Batch, Decoder};
 
 /// Reads of one pipe in a row before others get their turn.
 const READS: usize = 16;
 /// How long a full receive queue waits for its user before the machine drops.
 const GRACE: Duration = Duration::from_millis(2);
+
+/// What is read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    /// Everything there is, until an event tells of more.
+    All,
+    /// A message for a receive, and what it does if there is none.
+    One(Otherwise),
+}
 
 impl Core {
     /// The reactor, or the other end of an inproc connection, says that something happened. Returns whether it
@@ -35,7 +44,7 @@ impl Core {
         if let Some(pipe) = state.world.pipes.get_mut(id) {
             pipe.rx.readable |= event.readable;
             pipe.rx.hangup |= event.hangup;
-            if event.writable && mem::take(&mut pipe.tx.blocked) {
+            if event.writable && (mem::take(&mut pipe.tx.blocked) || pipe.tx.demand.is_some()) {
                 if let (Some(fd), Some(key)) = (pipe.connection.fd(), pipe.key) {
                     // Failing to change the interest costs a needless event at most.
                     let _ = self.reactor.modify(fd, key, false);
@@ -43,7 +52,7 @@ impl Core {
                 state = self.write(state, id, true);
             }
         }
-        let (state, _) = self.read(state, id, false);
+        let (state, _) = self.read(state, id, Want::All);
         let again = state.world.pipes.get(id);
         let again = again.is_some_and(|pipe| pipe.rx.readable && pipe.rx.is_open());
         self.changes
@@ -72,7 +81,7 @@ impl Core {
                 {
                     if pipe.rx.hangup {
                         // The end was there while nothing was read, and no event tells of it again.
-                        state = self.read(state, id, false).0;
+                        state = self.read(state, id, Want::All).0;
                     } else if !state.world.receivers.is_empty() {
                         state.world.unread.push(id);
                     }
@@ -97,21 +106,23 @@ impl Core {
     pub(super) fn pump_for_receiver<'a>(
         &'a self,
         mut state: Guard<'a>,
-        direct: bool,
+        otherwise: Otherwise,
     ) -> (Guard<'a>, bool) {
         state = self.settle(state);
         let mut progress = self.relax(&mut state);
-        let direct = direct && state.world.pipes.len() <= DIRECT_PIPES;
+        let direct = otherwise != Otherwise::Waits && state.world.pipes.len() <= DIRECT_PIPES;
+        // Among many pipes only those are looked at that were said to have something, so they have to say so.
+        let want = Want::One(if direct { otherwise } else { Otherwise::Waits });
         while !progress {
             let mut ids = [None; DIRECT_PIPES];
             let wanted = state.world.pipes.iter();
-            let wanted = wanted
-                .filter(|(_, pipe)| pipe.rx.is_open() && (direct || pipe.rx.readable));
+            let wanted =
+                wanted.filter(|(_, pipe)| pipe.rx.is_open() && (direct || pipe.rx.readable));
             for (slot, (id, _)) in ids.iter_mut().zip(wanted) {
                 *slot = Some(id);
             }
             for id in ids.into_iter().flatten() {
-                let (back, delivered) = self.read(state, id, true);
+                let (back, delivered) = self.read(state, id, want);
                 state = self.settle(back);
                 progress |= delivered;
             }
@@ -127,17 +138,21 @@ impl Core {
     pub(super) fn serve_others<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
         while let Some(id) = state.world.unread.pop() {
             if !state.world.receivers.is_empty() {
-                state = self.settle(self.read(state, id, false).0);
+                state = self.settle(self.read(state, id, Want::All).0);
             }
         }
         state
     }
 
-    /// Delivers what a pipe has, and reads more, until there is nothing more or the machine has enough. `once`
-    /// reads at least once, and again only if that gave nothing and something came meanwhile. Returns whether
-    /// anything was delivered.
-    fn read<'a>(&'a self, mut state: Guard<'a>, id: PipeId, once: bool) -> (Guard<'a>, bool) {
+    /// Delivers what a pipe has, and reads more, until there is nothing more or the machine has enough. Who wants one
+    /// message reads at least once, and again only if that gave nothing and something came meanwhile. Returns
+    /// whether anything was delivered.
+    fn read<'a>(&'a self, mut state: Guard<'a>, id: PipeId, want: Want) -> (Guard<'a>, bool) {
         let mut progress = false;
+        let (once, otherwise) = match want {
+            Want::All => (false, Otherwise::Waits),
+            Want::One(otherwise) => (true, otherwise),
+        };
         let mut missed = once;
         for _ in 0..READS {
             progress |= self.announce(&mut state, id);
@@ -165,7 +180,7 @@ impl Core {
             decoder.lend(spare);
             let connection = pipe.connection.clone();
             drop(state);
-            let received = connection.recv(&mut decoder);
+            let received = connection.recv(&mut decoder, otherwise);
             state = self.lock();
             state.world.put_back(id, connection);
             let World { pipes, spare, .. } = &mut state.world;
@@ -179,6 +194,10 @@ impl Core {
                     if once {
                         self.reactor.note_read();
                     }
+                }
+                Ok(Received::Unwatched) => {
+                    pipe.rx.readable = true;
+                    decoder.yield_buffer(spare);
                 }
                 Ok(Received::Nothing) => {
                     // An event that came since is not about what this read has seen.
@@ -202,7 +221,7 @@ impl Core {
             pipe.rx.readable = true;
             pipe.rx.hangup = true;
         }
-        let (state, _) = self.read(state, id, false);
+        let (state, _) = self.read(state, id, Want::All);
         self.finish(state);
     }
 
@@ -319,7 +338,7 @@ impl Core {
             let mut batch = mem::replace(&mut tx.draining, Batch::new(pipe.connection.framing()));
             tx.outstanding = batch.len();
             tx.writing = true;
-            let timed = !tx.pace.batching;
+            let timed = !tx.pace.batching && tx.demand.is_none();
             let connection = pipe.connection.clone();
             drop(state);
             let began = timed.then(Instant::now);
@@ -330,7 +349,7 @@ impl Core {
             let broken = written.is_err();
             self.wrote(&mut state, id, batch, written.map_err(Error::from));
             if broken {
-                return self.read(state, id, false).0;
+                return self.read(state, id, Want::All).0;
             }
             if let (Some(began), Some(ended)) = (began, ended) {
                 let last = state.world.last_write.replace(ended);
@@ -425,6 +444,16 @@ impl Core {
         } else {
             state
         }
+    }
+
+    /// Writes out everything that the kernel, or the other end, takes.
+    pub(super) fn push_out<'a>(&'a self, state: Guard<'a>) -> Guard<'a> {
+        let mut state = self.release_held(state);
+        let ids: Vec<PipeId> = state.world.pipes.ids().collect();
+        for id in ids {
+            state = self.write(state, id, true);
+        }
+        state
     }
 
     fn flush_held<'a>(
@@ -533,7 +562,7 @@ impl Timed for PullTimer {
             state.pull.watched = None;
             let ids: Vec<PipeId> = state.world.pipes.ids().collect();
             for id in ids {
-                state = core.read(state, id, false).0;
+                state = core.read(state, id, Want::All).0;
             }
         } else if state.world.pipes.values().any(|pipe| pipe.rx.saturated) {
             state.pull.watched = Some(state.pull.attempts);

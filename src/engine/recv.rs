@@ -8,6 +8,7 @@ use super::world::World;
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::protocols::{CtxId, OpId};
+use crate::transports::Otherwise;
 
 impl Core {
     /// Receives on a context, into `message`.
@@ -20,11 +21,11 @@ impl Core {
         own: &Timeouts,
     ) -> Result<()> {
         let mut state = self.lock();
-        let op = match patience {
-            Patience::Try => OpId::TRY,
-            _ => state.next_op(),
+        let (op, otherwise) = match patience {
+            Patience::Try => (OpId::TRY, Otherwise::GivesUp),
+            _ => (state.next_op(), Otherwise::TriesAgain),
         };
-        let (state, received) = self.recv_now(state, ctx, op, message, true);
+        let (state, received) = self.recv_now(state, ctx, op, message, otherwise);
         match received {
             Ok(false) => self.recv_slowly(state, ctx, op, message, patience, own),
             outcome => {
@@ -53,7 +54,8 @@ impl Core {
             Patience::For(timeout) => after(timeout),
         };
         let spun = self.spin(deadline, || {
-            let (state, received) = self.recv_now(self.lock(), ctx, op, message, true);
+            let (state, received) =
+                self.recv_now(self.lock(), ctx, op, message, Otherwise::GivesUp);
             self.finish(state);
             done(received)
         });
@@ -77,7 +79,7 @@ impl Core {
         message: &mut Message,
         waker: &Waker,
     ) -> Result<bool> {
-        let (mut state, received) = self.recv_now(self.lock(), ctx, op, message, false);
+        let (mut state, received) = self.recv_now(self.lock(), ctx, op, message, Otherwise::Waits);
         let World {
             receivers, wakes, ..
         } = &mut state.world;
@@ -102,8 +104,8 @@ impl Core {
         self.finish(state);
     }
 
-    /// Tries to receive, reading from the pipes if need be. `direct` reads even where no event said that there is
-    /// something.
+    /// Tries to receive, reading from the pipes if need be. One that does not wait for events reads even where none
+    /// said that there is something.
     #[inline]
     fn recv_now<'a>(
         &'a self,
@@ -111,7 +113,7 @@ impl Core {
         ctx: CtxId,
         op: OpId,
         message: &mut Message,
-        direct: bool,
+        otherwise: Otherwise,
     ) -> (Guard<'a>, Result<bool>) {
         state.pull.active = true;
         state.pull.attempts += 1;
@@ -123,7 +125,7 @@ impl Core {
             match machine.recv(ctx, op, message, world) {
                 Ok(true) => return (self.settle(state), Ok(true)),
                 Ok(false) => {
-                    let (back, progress) = self.pump_for_receiver(state, direct);
+                    let (back, progress) = self.pump_for_receiver(state, otherwise);
                     state = back;
                     if !progress {
                         return (state, Ok(false));

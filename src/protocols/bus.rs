@@ -97,13 +97,7 @@ impl Protocol for Bus {
 
     // ---- receive ----
 
-    fn recv(
-        &mut self,
-        _: CtxId,
-        op: OpId,
-        message: &mut Message,
-        _: &mut dyn Io,
-    ) -> Result<bool> {
+    fn recv(&mut self, _: CtxId, op: OpId, message: &mut Message, _: &mut dyn Io) -> Result<bool> {
         Ok(self.received.recv(op, message))
     }
 

@@ -129,13 +129,7 @@ impl Protocol for Pair {
     // ---- receive ----
 
     #[inline]
-    fn recv(
-        &mut self,
-        _: CtxId,
-        _: OpId,
-        message: &mut Message,
-        io: &mut dyn Io,
-    ) -> Result<bool> {
+    fn recv(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Result<bool> {
         Ok(self.received.recv(message, io))
     }
 

@@ -59,13 +59,7 @@ impl Protocol for Pull {
     // ---- receive ----
 
     #[inline]
-    fn recv(
-        &mut self,
-        _: CtxId,
-        _: OpId,
-        message: &mut Message,
-        io: &mut dyn Io,
-    ) -> Result<bool> {
+    fn recv(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Result<bool> {
         Ok(self.received.recv(message, io))
     }
 

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use super::queue::SendQueue;
-use super::{CtxId, Dropped, Delivered, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption};
+use super::{CtxId, Delivered, Dropped, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption};
 use super::{Sent, info, options};
 use crate::error::Result;
 use crate::message::Message;

@@ -403,7 +403,10 @@ mod tests {
         }
         holder.0.resize(1, &mut io);
         assert_eq!(io.dropped, [Dropped::RecvQueueFull]);
-        assert_eq!(io.recv_all(&mut holder), [b"one".to_vec(), b"held".to_vec()]);
+        assert_eq!(
+            io.recv_all(&mut holder),
+            [b"one".to_vec(), b"held".to_vec()]
+        );
     }
 
     #[test]

@@ -401,13 +401,7 @@ impl<S: Side> Protocol for RawReplier<S> {
 
     // ---- receive, raw ----
 
-    fn recv(
-        &mut self,
-        _: CtxId,
-        _: OpId,
-        message: &mut Message,
-        io: &mut dyn Io,
-    ) -> Result<bool> {
+    fn recv(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Result<bool> {
         Ok(self.received.recv(message, io))
     }
 

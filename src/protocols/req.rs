@@ -21,8 +21,8 @@ use super::push::Push;
 use super::queue::{HoldingQueue, RAW_RECV_BUFFER};
 use super::ttl::{Traced, Ttl};
 use super::{
-    CtxId, Delivered, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
-    info,
+    CtxId, Delivered, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo,
+    ProtocolOption, Sent, info,
 };
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -577,13 +577,7 @@ impl Protocol for RawReq {
 
     // ---- receive, raw ----
 
-    fn recv(
-        &mut self,
-        _: CtxId,
-        _: OpId,
-        message: &mut Message,
-        io: &mut dyn Io,
-    ) -> Result<bool> {
+    fn recv(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Result<bool> {
         Ok(self.replies.recv(message, io))
     }
 

@@ -11,7 +11,7 @@
 //! mangos, they are one), and lets publishers feel back-pressure.
 
 use super::queue::DroppingQueue;
-use super::{CtxId, Dropped, Delivered, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo};
+use super::{CtxId, Delivered, Dropped, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo};
 use super::{ProtocolOption, info, options};
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -202,13 +202,7 @@ impl Protocol for RawSubscribe {
 
     // ---- receive ----
 
-    fn recv(
-        &mut self,
-        _: CtxId,
-        op: OpId,
-        message: &mut Message,
-        _: &mut dyn Io,
-    ) -> Result<bool> {
+    fn recv(&mut self, _: CtxId, op: OpId, message: &mut Message, _: &mut dyn Io) -> Result<bool> {
         Ok(self.received.recv(op, message))
     }
 

@@ -23,8 +23,8 @@ use super::options;
 use super::queue::{HoldingQueue, RAW_RECV_BUFFER};
 use super::ttl::{Traced, Ttl};
 use super::{
-    CtxId, Delivered, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo, ProtocolOption, Sent,
-    info,
+    CtxId, Delivered, Dropped, Flow, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo,
+    ProtocolOption, Sent, info,
 };
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -383,13 +383,7 @@ impl Protocol for RawSurveyor {
 
     // ---- receive, raw ----
 
-    fn recv(
-        &mut self,
-        _: CtxId,
-        _: OpId,
-        message: &mut Message,
-        io: &mut dyn Io,
-    ) -> Result<bool> {
+    fn recv(&mut self, _: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Result<bool> {
         Ok(self.received.recv(message, io))
     }
 

@@ -214,8 +214,9 @@ macro_rules! sending {
         /// [`InvalidState`](crate::Error::InvalidState) for a reply without a request,
         /// [`Canceled`](crate::Error::Canceled) for a request that a later one replaced. The message comes back
         /// with the error.
+        #[inline]
         pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-            self.send_with(message.into(), Patience::Default)
+            self.send_with(&mut message.into(), Patience::Default)
         }
 
         /// As [`send`](Self::send), waiting at most `timeout`.
@@ -228,7 +229,7 @@ macro_rules! sending {
             message: impl Into<Message>,
             timeout: Duration,
         ) -> Result<(), SendError> {
-            self.send_with(message.into(), Patience::For(timeout))
+            self.send_with(&mut message.into(), Patience::For(timeout))
         }
 
         /// Sends a message if it is accepted at once.
@@ -237,17 +238,15 @@ macro_rules! sending {
         ///
         /// [`WouldBlock`](crate::Error::WouldBlock) if it is not, else as [`send`](Self::send).
         pub fn try_send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-            self.send_with(message.into(), Patience::Try)
+            self.send_with(&mut message.into(), Patience::Try)
         }
 
-        #[inline]
-        fn send_with(&self, mut message: Message, patience: Patience) -> Result<(), SendError> {
+        fn send_with(&self, message: &mut Message, patience: Patience) -> Result<(), SendError> {
             let (core, ctx, timeouts) = self.own();
-            let sent = core.send(ctx, &mut message, patience, timeouts);
-            sent.map_err(|error| SendError {
-                error,
-                message: Box::new(message),
-            })
+            match core.send(ctx, message, patience, timeouts) {
+                Ok(()) => Ok(()),
+                Err(error) => Err(SendError::new(error, message)),
+            }
         }
     };
 }
@@ -265,6 +264,7 @@ macro_rules! receiving {
         /// [`InvalidState`](crate::Error::InvalidState) when no request or survey is outstanding, or another thread
         /// waits for the same reply; [`Canceled`](crate::Error::Canceled) when a later request replaced this one;
         /// [`ConnectionReset`](crate::Error::ConnectionReset) when a request that is not resent lost its peer.
+        #[inline]
         pub fn recv(&self) -> Result<Message> {
             self.recv_with(Patience::Default)
         }
@@ -290,9 +290,14 @@ macro_rules! receiving {
         #[inline]
         fn recv_with(&self, patience: Patience) -> Result<Message> {
             let (core, ctx, timeouts) = self.own();
-            let mut message = Message::new();
-            core.recv(ctx, &mut message, patience, timeouts)?;
-            Ok(message)
+            // Received in place: a message that is moved right after it was written makes the processor wait.
+            let mut received = Ok(Message::new());
+            if let Ok(message) = &mut received
+                && let Err(error) = core.recv(ctx, message, patience, timeouts)
+            {
+                received = Err(error);
+            }
+            received
         }
     };
 }

@@ -1,4 +1,4 @@
-//! `inproc://`: two sockets of one process. Messages are moved, not copied.
+//! `inproc://`: two sockets of one process. What a socket has to send is moved over as it is.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -6,17 +6,19 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
 use rustix::fd::BorrowedFd;
 
-use super::{Acceptor, Connection, Established, Handshake, Progress, Received, Setup, Transport};
+use super::{
+    Acceptor, Connection, Demand, Established, Handshake, Otherwise, Progress, Received, Setup,
+    Transport,
+};
 use crate::address::Address;
 use crate::engine::lock;
 use crate::error::{Error, Result};
-use crate::message::Message;
 use crate::sys::poller::Event;
 use crate::url::Url;
-use crate::wire::{self, Batch, Decoder, Framing};
+use crate::wire::{Batch, Decoder, Framing, Parcel};
 
-/// What one direction of a connection holds, in bytes; a longer message still passes, alone.
-const CAPACITY: usize = 64 * 1024;
+/// What one direction of a connection holds, in bytes, before it takes no more.
+const CAPACITY: usize = 16 * 1024;
 /// Connections that may wait to be accepted.
 const BACKLOG: usize = 1024;
 
@@ -154,12 +156,12 @@ impl Drop for InprocAcceptor {
 #[derive(Default)]
 struct Channel {
     state: Mutex<ChannelState>,
+    demand: Arc<Demand>,
 }
 
 #[derive(Default)]
 struct ChannelState {
-    messages: VecDeque<Message>,
-    bytes: usize,
+    parcel: Parcel,
     /// The sender will send no more.
     finished: bool,
     /// The receiver is gone.
@@ -215,7 +217,7 @@ impl InprocConnection {
 
 impl Connection for InprocConnection {
     fn framing(&self) -> Framing {
-        Framing::Whole
+        Framing::Local
     }
 
     fn fd(&self) -> Option<BorrowedFd<'_>> {
@@ -232,57 +234,57 @@ impl Connection for InprocConnection {
         if state.abandoned {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let was_empty = state.messages.is_empty();
-        let whole = batch.whole();
-        if was_empty && batch_fits(whole) {
-            state.bytes = whole.iter().map(wire::cost).sum();
-            std::mem::swap(&mut state.messages, whole);
-        } else {
-            while state.messages.is_empty() || state.bytes < CAPACITY {
-                let Some(message) = whole.pop_front() else {
-                    break;
-                };
-                state.bytes += wire::cost(&message);
-                state.messages.push_back(message);
-            }
+        let mut tell = false;
+        if state.parcel.len() < CAPACITY {
+            batch.move_to(&mut state.parcel);
+            tell = self.out.demand.satisfy();
         }
         drop(state);
-        batch.settle_whole();
-        if was_empty {
+        if tell {
             self.tell_peer(true, false, false);
         }
         Ok(())
     }
 
+    fn demand(&self) -> Option<Arc<Demand>> {
+        Some(self.out.demand.clone())
+    }
+
     fn await_room(&self) -> bool {
         let mut state = lock(&self.out.state);
-        state.awaited = state.bytes >= CAPACITY && !state.abandoned;
+        state.awaited = state.parcel.len() >= CAPACITY && !state.abandoned;
         !state.awaited
     }
 
-    fn recv(&self, decoder: &mut Decoder) -> io::Result<Received> {
+    fn recv(&self, decoder: &mut Decoder, otherwise: Otherwise) -> io::Result<Received> {
         let mut state = lock(&self.into.state);
-        if state.messages.is_empty() {
-            return Ok(if state.finished {
-                Received::End
-            } else {
-                Received::Nothing
+        if state.parcel.is_empty()
+            && otherwise != Otherwise::TriesAgain
+            && self.into.demand.ask(otherwise)
+        {
+            drop(state);
+            // The sender's messages are fetched on this thread.
+            self.tell_peer(false, true, false);
+            state = lock(&self.into.state);
+        }
+        if state.parcel.is_empty() {
+            return Ok(match otherwise {
+                _ if state.finished => Received::End,
+                Otherwise::Waits => Received::Nothing,
+                Otherwise::TriesAgain | Otherwise::GivesUp => Received::Unwatched,
             });
         }
-        let whole = decoder.whole();
-        if whole.is_empty() {
-            std::mem::swap(&mut state.messages, whole);
-        } else {
-            whole.append(&mut state.messages);
-        }
-        state.bytes = 0;
+        decoder.unpack(&mut state.parcel);
         let awaited = std::mem::take(&mut state.awaited);
-        let more = state.finished;
         drop(state);
         if awaited {
             self.tell_peer(false, true, false);
         }
-        Ok(Received::Some { more })
+        Ok(Received::Some { more: true })
+    }
+
+    fn has_arrivals(&self) -> bool {
+        self.into.demand.has_offer()
     }
 
     fn finish(&self) {
@@ -304,14 +306,9 @@ impl Drop for InprocConnection {
         lock(&self.out.state).finished = true;
         let mut into = lock(&self.into.state);
         into.abandoned = true;
-        let unread = std::mem::take(&mut into.messages);
+        let unread = std::mem::take(&mut into.parcel);
         drop(into);
         drop(unread);
         self.tell_peer(true, true, true);
     }
-}
-
-/// Whether a batch may be moved at once into an empty channel.
-fn batch_fits(messages: &VecDeque<Message>) -> bool {
-    messages.len() <= 1 || messages.iter().map(wire::cost).sum::<usize>() <= CAPACITY
 }

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fd::BorrowedFd;
 
@@ -118,15 +119,70 @@ pub(crate) struct Established {
     pub(crate) protocol: u16,
 }
 
+/// What a reader does if [`Connection::recv`] gives it nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    /// It tries again in a moment: what can be had then for less is left.
+    TriesAgain,
+    /// It goes away.
+    GivesUp,
+    /// It waits to be told when something comes.
+    Waits,
+}
+
 /// What [`Connection::recv`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Received {
     /// Something came. `more` says that more may be there already.
     Some { more: bool },
-    /// Nothing is there now.
+    /// Nothing is there now. The engine is told when something comes.
     Nothing,
+    /// Nothing is there now, and nobody will tell of what comes.
+    Unwatched,
     /// The peer will send no more.
     End,
+}
+
+/// What the ends of a connection in one process know of each other.
+///
+/// A sender leaves messages in its batch while the receiver has others to work on. The receiver comes for them when it
+/// has none left, or, before it sleeps, says that it wants to be told.
+#[derive(Default)]
+pub(crate) struct Demand {
+    /// The sender has messages that it has not handed over.
+    held: AtomicBool,
+    /// The receiver has nothing to do.
+    wanted: AtomicBool,
+}
+
+impl Demand {
+    /// The sender has a message more. Returns whether it is to be handed over now.
+    #[inline]
+    pub(crate) fn offer(&self) -> bool {
+        // Each side writes its own flag and then looks at the other's, so that not both miss each other.
+        if !self.held.load(Ordering::Relaxed) {
+            self.held.store(true, Ordering::SeqCst);
+        }
+        self.wanted.load(Ordering::SeqCst)
+    }
+
+    /// Everything was handed over. Returns whether the receiver is to be told.
+    fn satisfy(&self) -> bool {
+        self.held.store(false, Ordering::SeqCst);
+        self.wanted.swap(false, Ordering::SeqCst)
+    }
+
+    /// The receiver has nothing to do. Returns whether the sender has something for it.
+    fn ask(&self, otherwise: Otherwise) -> bool {
+        if otherwise == Otherwise::Waits {
+            self.wanted.store(true, Ordering::SeqCst);
+        }
+        self.has_offer()
+    }
+
+    fn has_offer(&self) -> bool {
+        self.held.load(Ordering::SeqCst)
+    }
 }
 
 /// A connection. The engine has at most one thread in `send` and one in `recv` at a time.
@@ -144,14 +200,25 @@ pub(crate) trait Connection: Send + Sync {
     /// Writes as much of the batch as goes without blocking.
     fn send(&self, batch: &mut Batch) -> io::Result<()>;
 
+    /// What a sender that need not hand over at once goes by. The engine then asks it instead of the time.
+    fn demand(&self) -> Option<Arc<Demand>> {
+        None
+    }
+
     /// Asks to be told when there is room again, after a send that left a rest. Returns whether there is some
     /// already. Connections with a descriptor are watched by the reactor instead.
     fn await_room(&self) -> bool {
         false
     }
 
-    /// Reads once, without blocking.
-    fn recv(&self, decoder: &mut Decoder) -> io::Result<Received>;
+    /// Reads once, without blocking. `otherwise` matters to connections without a descriptor; others are always
+    /// watched.
+    fn recv(&self, decoder: &mut Decoder, otherwise: Otherwise) -> io::Result<Received>;
+
+    /// Whether a receive would find something, as far as that can be told without a lock or a system call.
+    fn has_arrivals(&self) -> bool {
+        false
+    }
 
     /// Says that nothing more will be sent, and lets the peer read what was.
     fn finish(&self);

@@ -8,7 +8,7 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
-use super::{Connection, Established, Handshake, Progress, Received, Setup};
+use super::{Connection, Established, Handshake, Otherwise, Progress, Received, Setup};
 use crate::address::{Address, Credentials};
 use crate::error::{Error, Result};
 use crate::wire::header::{self, HEADER_LEN};
@@ -165,7 +165,7 @@ impl Connection for Stream {
         Ok(())
     }
 
-    fn recv(&self, decoder: &mut Decoder) -> io::Result<Received> {
+    fn recv(&self, decoder: &mut Decoder, _: Otherwise) -> io::Result<Received> {
         let space = decoder.space();
         let room = space.capacity() - space.len();
         loop {

@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::mem;
 
 use super::{Framing, IPC_MESSAGE};
 use crate::message::Message;
 
 /// Bodies at least this long are written from where they are; shorter ones are cheaper to copy into the batch.
 const LARGE: usize = 8 * 1024;
-/// What a message in a batch of whole messages counts for besides its bytes, so that empty ones are bounded too.
-const WHOLE_OVERHEAD: usize = 16;
 /// Capacity an idle batch keeps.
 const KEEP: usize = 512;
 
@@ -22,10 +21,36 @@ pub(crate) struct Batch {
     buffer: Vec<u8>,
     /// How much of the buffer was written.
     written: usize,
-    bodies: VecDeque<(usize, Message)>,
-    whole: VecDeque<Message>,
+    bodies: Bodies,
     /// What is left to write.
     len: usize,
+}
+
+/// Bodies that are not in a buffer, each with the place in the buffer that it comes before.
+pub(super) type Bodies = VecDeque<(usize, Message)>;
+
+/// A batch on its way to another socket of the process.
+#[derive(Default)]
+pub(crate) struct Parcel {
+    pub(super) buffer: Vec<u8>,
+    pub(super) bodies: Bodies,
+    len: usize,
+}
+
+impl Parcel {
+    /// What it holds, in bytes.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Takes note that everything was taken out.
+    pub(super) fn emptied(&mut self) {
+        self.len = 0;
+    }
 }
 
 impl Batch {
@@ -35,7 +60,6 @@ impl Batch {
             buffer: Vec::new(),
             written: 0,
             bodies: VecDeque::new(),
-            whole: VecDeque::new(),
             len: 0,
         }
     }
@@ -58,7 +82,7 @@ impl Batch {
         // Frames are copied whole, whatever their size, and cut off: that is one store instead of a call.
         let mut frame = [0; 16];
         let prefix = match self.framing {
-            Framing::Length => {
+            Framing::Length | Framing::Local => {
                 frame[..8].copy_from_slice(&(length as u64).to_be_bytes());
                 8
             }
@@ -67,7 +91,6 @@ impl Batch {
                 frame[1..9].copy_from_slice(&(length as u64).to_be_bytes());
                 9
             }
-            Framing::Whole => return self.push_whole(message),
         };
         self.len += prefix + length;
         let end = self.buffer.len() + prefix;
@@ -82,19 +105,18 @@ impl Batch {
     }
 
     fn push_long(&mut self, message: &Message) {
+        if self.framing == Framing::Local {
+            let mut message = message.clone();
+            message.flatten();
+            self.bodies.push_back((self.buffer.len(), message));
+            return;
+        }
         self.buffer.extend_from_slice(message.header());
         if message.len() >= LARGE {
             self.bodies.push_back((self.buffer.len(), message.clone()));
         } else {
             self.buffer.extend_from_slice(message.body());
         }
-    }
-
-    fn push_whole(&mut self, message: &Message) {
-        let mut message = message.clone();
-        message.flatten();
-        self.len += cost(&message);
-        self.whole.push_back(message);
     }
 
     /// Fills `slices` with what is to be written next; returns how many it used.
@@ -151,18 +173,20 @@ impl Batch {
         }
     }
 
-    /// The messages of a [`Framing::Whole`] batch, to be moved out; [`settle_whole`](Self::settle_whole) follows.
-    pub(crate) fn whole(&mut self) -> &mut VecDeque<Message> {
-        &mut self.whole
+    /// Moves everything into a parcel. Into an empty one nothing is copied, and its memory is used from then on.
+    pub(crate) fn move_to(&mut self, parcel: &mut Parcel) {
+        debug_assert_eq!(self.framing, Framing::Local);
+        if parcel.is_empty() {
+            mem::swap(&mut self.buffer, &mut parcel.buffer);
+            mem::swap(&mut self.bodies, &mut parcel.bodies);
+        } else {
+            let base = parcel.buffer.len();
+            parcel.buffer.append(&mut self.buffer);
+            let bodies = self.bodies.drain(..);
+            parcel
+                .bodies
+                .extend(bodies.map(|(place, body)| (base + place, body)));
+        }
+        parcel.len += mem::take(&mut self.len);
     }
-
-    /// Counts again after messages were moved out.
-    pub(crate) fn settle_whole(&mut self) {
-        self.len = self.whole.iter().map(cost).sum();
-    }
-}
-
-/// What a message counts for in a batch of whole messages.
-pub(crate) fn cost(message: &Message) -> usize {
-    message.len() + WHOLE_OVERHEAD
 }

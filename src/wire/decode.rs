@@ -1,8 +1,8 @@
 //! Bytes that came in, as messages.
 
-use std::collections::VecDeque;
 use std::mem;
 
+use super::batch::{Bodies, Parcel};
 use super::{Framing, IPC_MESSAGE};
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -32,7 +32,7 @@ pub(crate) struct Decoder {
     taken: usize,
     /// A long message of which only a part is here, and its full length.
     partial: Option<(Vec<u8>, usize)>,
-    whole: VecDeque<Message>,
+    bodies: Bodies,
     next: Next,
     /// Size the buffer gets next.
     size: usize,
@@ -50,7 +50,8 @@ enum Next {
         len: usize,
     },
     Partial,
-    Whole,
+    /// Beside the buffer.
+    Apart,
 }
 
 impl Decoder {
@@ -61,7 +62,7 @@ impl Decoder {
             buffer: Vec::new(),
             taken: 0,
             partial: None,
-            whole: VecDeque::new(),
+            bodies: Bodies::new(),
             next: Next::Unknown,
             size: SMALL,
             proven: AHEAD,
@@ -112,7 +113,7 @@ impl Decoder {
         match self.next {
             Next::Buffered { start, len } => self.buffer.get(start..start + len),
             Next::Partial => self.partial.as_ref().map(|(body, _)| body.as_slice()),
-            Next::Whole => self.whole.front().map(Message::body),
+            Next::Apart => self.bodies.front().map(|(_, message)| message.body()),
             Next::Unknown => None,
         }
         .unwrap_or_default()
@@ -134,7 +135,12 @@ impl Decoder {
                     *message = body.into();
                 }
             }
-            Next::Whole => *message = self.whole.pop_front().unwrap_or_default(),
+            Next::Apart => {
+                if let Some((place, body)) = self.bodies.pop_front() {
+                    *message = body;
+                    self.consume(place - self.taken);
+                }
+            }
             Next::Unknown => {}
         }
     }
@@ -142,12 +148,6 @@ impl Decoder {
     /// Looks for the next message.
     #[inline]
     fn look(&mut self) -> Result<()> {
-        if self.framing == Framing::Whole {
-            if !self.whole.is_empty() {
-                self.next = Next::Whole;
-            }
-            return Ok(());
-        }
         if self.partial.is_some() {
             self.fill_partial();
             return Ok(());
@@ -166,9 +166,17 @@ impl Decoder {
         let Some((length, data)) = data.split_first_chunk() else {
             return Ok(());
         };
+        let start = self.taken + self.framing.overhead();
+        if self
+            .bodies
+            .front()
+            .is_some_and(|(place, _)| *place == start)
+        {
+            self.next = Next::Apart;
+            return Ok(());
+        }
         let len = self.check(u64::from_be_bytes(*length))?;
         if len <= data.len() {
-            let start = self.taken + self.framing.overhead();
             self.next = Next::Buffered { start, len };
         } else if len - data.len() >= DIRECT || self.framing.overhead() + len > SMALL {
             let mut body = Vec::with_capacity(len.min(self.proven.max(data.len())));
@@ -187,9 +195,12 @@ impl Decoder {
         self.partial.is_some() || self.taken < self.buffer.len()
     }
 
-    /// Messages that arrived whole.
-    pub(crate) fn whole(&mut self) -> &mut VecDeque<Message> {
-        &mut self.whole
+    /// Takes a parcel's content. The parcel gets the memory of what was read before, which must be taken.
+    pub(crate) fn unpack(&mut self, parcel: &mut Parcel) {
+        debug_assert!(self.buffer.is_empty() && self.bodies.is_empty());
+        mem::swap(&mut self.buffer, &mut parcel.buffer);
+        mem::swap(&mut self.bodies, &mut parcel.bodies);
+        parcel.emptied();
     }
 
     /// Lends the decoder a read buffer, if it has none.
@@ -201,7 +212,7 @@ impl Decoder {
 
     /// Gives up the read buffer if nothing is in it: an idle pipe then holds no memory.
     pub(crate) fn yield_buffer(&mut self, spare: &mut Vec<u8>) {
-        if self.taken == self.buffer.len() && self.framing != Framing::Whole {
+        if self.taken == self.buffer.len() {
             let mut buffer = mem::take(&mut self.buffer);
             buffer.clear();
             self.taken = 0;
@@ -218,7 +229,7 @@ impl Decoder {
     }
 
     fn check(&self, length: u64) -> Result<usize> {
-        let limit = if self.limit == 0 {
+        let limit = if self.limit == 0 || self.framing == Framing::Local {
             usize::MAX
         } else {
             self.limit

@@ -5,7 +5,7 @@ mod batch;
 mod decode;
 pub(crate) mod header;
 
-pub(crate) use batch::{Batch, cost};
+pub(crate) use batch::{Batch, Parcel};
 pub(crate) use decode::Decoder;
 
 /// How a connection marks where a message begins and ends.
@@ -15,17 +15,16 @@ pub(crate) enum Framing {
     Length,
     /// ipc: the byte 1, then the same.
     Typed,
-    /// inproc: messages stay messages.
-    Whole,
+    /// inproc: as tcp, but longer bodies are not among the bytes: they are moved beside them.
+    Local,
 }
 
 impl Framing {
     /// Bytes in front of each message.
     const fn overhead(self) -> usize {
         match self {
-            Self::Length => 8,
+            Self::Length | Self::Local => 8,
             Self::Typed => 9,
-            Self::Whole => 0,
         }
     }
 }

@@ -179,17 +179,43 @@ fn an_idle_decoder_gives_its_buffer_back() {
 }
 
 #[test]
+fn a_parcel_carries_short_and_long_messages_in_order() {
+    let messages: Vec<Message> = [4, 300, 0, 50_000, 7]
+        .iter()
+        .map(|&n| Message::from(vec![n as u8; n]))
+        .collect();
+    let mut batch = Batch::new(Framing::Local);
+    let mut parcel = Parcel::default();
+    // The second half is added to a parcel that is not empty.
+    for half in messages.chunks(3) {
+        for message in half {
+            batch.push(message);
+        }
+        batch.move_to(&mut parcel);
+        assert!(batch.is_empty());
+    }
+    let mut decoder = Decoder::new(Framing::Local, 1);
+    decoder.unpack(&mut parcel);
+    assert!(parcel.is_empty());
+    let taken: Vec<Message> =
+        std::iter::from_fn(|| next(&mut decoder).expect("no limit in process")).collect();
+    assert_eq!(taken, messages);
+}
+
+#[test]
 fn inproc_messages_arrive_with_their_header_in_the_body() {
-    let mut message = Message::from("body");
-    message.header_append_u32(7).unwrap();
-    let mut batch = Batch::new(Framing::Whole);
-    batch.push(&message);
-    assert_eq!(batch.whole()[0].body(), b"\0\0\0\x07body");
-    assert!(batch.whole()[0].header().is_empty());
-    assert!(!batch.is_empty());
-    batch.whole().clear();
-    batch.settle_whole();
-    assert!(batch.is_empty());
+    for body in [vec![1; 4], vec![1; 400]] {
+        let mut message = Message::from(body.clone());
+        message.header_append_u32(7).unwrap();
+        let mut batch = Batch::new(Framing::Local);
+        batch.push(&message);
+        let (mut parcel, mut decoder) = (Parcel::default(), Decoder::new(Framing::Local, 0));
+        batch.move_to(&mut parcel);
+        decoder.unpack(&mut parcel);
+        let taken = next(&mut decoder).unwrap().unwrap();
+        assert!(taken.header().is_empty());
+        assert_eq!(taken.body(), [&[0, 0, 0, 7], &body[..]].concat());
+    }
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
