@@ -6,9 +6,8 @@
 #![allow(dead_code)]
 
 use std::ffi::OsStr;
-use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -71,7 +70,7 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 enum Held {
-    Port(File),
+    Port(UdpSocket),
     Directory(TempDir),
     Name,
 }
@@ -126,19 +125,17 @@ static FORKING: Mutex<()> = Mutex::new(());
 /// A port for a listener of another program, which cannot say which one it got.
 ///
 /// It lies below the range that the system gives to those who ask for any port, so that no other socket of this
-/// machine gets it meanwhile, and tests that run at the same time keep away from it because of the lock.
-fn reserve_port() -> (u16, File) {
+/// machine gets it meanwhile. Tests that run at the same time keep away from it because its udp twin is taken: a lock
+/// that ends with its process and leaves no file behind.
+fn reserve_port() -> (u16, UdpSocket) {
     let _no_child_inherits_the_probe = FORKING.lock();
-    let directory = std::env::temp_dir().join("wirebird-test-ports");
-    std::fs::create_dir_all(&directory).expect("a directory for locks");
     let start = u16::try_from(std::process::id() % 10_000).unwrap_or(0);
     for step in 0..10_000 {
         let port = 20_000 + (start + step * 7) % 10_000;
-        let lock = File::create(directory.join(port.to_string())).expect("a lock file");
-        match lock.try_lock() {
-            Ok(()) if TcpListener::bind(("127.0.0.1", port)).is_ok() => return (port, lock),
-            Ok(()) | Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => panic!("cannot lock a port: {error}"),
+        if let Ok(lock) = UdpSocket::bind(("127.0.0.1", port))
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+        {
+            return (port, lock);
         }
     }
     panic!("no port is free");
