@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use super::stream::{self, Ends};
 use super::{Acceptor, Handshake, Setup, Transport};
 use crate::address::Address;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, UrlFault};
 use crate::options::EndpointOptions;
 use crate::url::{Family, Host, Url};
 use crate::wire::Framing;
@@ -81,7 +81,10 @@ fn addresses(url: &Url) -> Result<Vec<SocketAddr>> {
             .to_socket_addrs()
             .map_err(|error| Error::AddressInvalid(format!("{name}: {error}").into()))?
             .collect(),
-        Host::Wildcard => return Err(Error::bad_url(&url.to_string(), "a host is needed")),
+        Host::Wildcard => {
+            let url = url.to_string();
+            return Err(Error::bad_url(&url, UrlFault::Unusable, "a host is needed"));
+        }
     };
     let fits = |address: &SocketAddr| match url.family() {
         Family::Any => true,
