@@ -5,6 +5,8 @@
 // Every test program uses its own part of this.
 #![allow(dead_code)]
 
+pub(crate) mod cat;
+
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, UdpSocket};
