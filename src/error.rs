@@ -347,3 +347,6 @@ impl From<SendError> for Error {
         failed.error
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -216,3 +216,43 @@ fn ends(fd: BorrowedFd<'_>) -> Ends {
         credentials: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    /// Whether each end of a connection sends small segments at once, and whether it probes an idle peer.
+    fn settings(options: EndpointOptions) -> [(bool, bool); 2] {
+        let setup = Setup {
+            protocol: 0x10,
+            recv_max: 0,
+            options,
+        };
+        let url = Url::parse("tcp://127.0.0.1:0").unwrap();
+        let acceptor = Tcp.listen(&url, &setup, Arc::new(|| {})).unwrap();
+        let dialed = Tcp.connect(&acceptor.address(), &setup).unwrap();
+        let accepted = loop {
+            match acceptor.accept(&setup) {
+                Ok(accepted) => break accepted,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        };
+        [&dialed, &accepted].map(|end| {
+            let fd = end.fd().unwrap();
+            let socket = SockRef::from(&fd);
+            (socket.tcp_nodelay().unwrap(), socket.keepalive().unwrap())
+        })
+    }
+
+    #[test]
+    fn small_segments_are_sent_at_once_and_nobody_is_probed_unless_told_otherwise() {
+        let options = EndpointOptions::new();
+        assert_eq!(settings(options.clone()), [(true, false); 2]);
+        let other = options
+            .tcp_nodelay(false)
+            .tcp_keepalive(crate::options::Keepalive::new());
+        assert_eq!(settings(other), [(false, true); 2]);
+    }
+}
