@@ -1,4 +1,4 @@
-//! Pipes: events, filters, numbers, and waiting for peers.
+//! Pipes: events, filters, numbers, statistics, and waiting for peers.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use common::{SOON, Via, await_added, await_event, await_removed, eventually};
+use common::{SOON, Via, await_added, await_event, await_removed, eventually, pattern};
 use wirebird::{Error, Event, Pair0, Pair1, PipeStats, Pull, Push, SocketOptions};
 
 const SHORT: Duration = Duration::from_millis(50);
@@ -232,4 +232,40 @@ fn wait_for_peers_returns_as_soon_as_they_are_there() {
     }
     assert_eq!(waiting.join().unwrap(), Ok(()));
     assert_eq!(pull.pipes().len(), 3);
+}
+
+// ---- statistics ----
+
+#[test]
+fn statistics_count_every_message_and_peer_exactly() {
+    for via in [Via::Inproc, Via::Ipc, Via::Tcp] {
+        let one = Pair1::new().unwrap();
+        let other = Pair1::new().unwrap();
+        let (here, there) = (one.monitor(), other.monitor());
+        via.join(&one, &other);
+        let pipe = one.pipes().remove(0);
+        for number in 0..10 {
+            one.send(pattern(number, 1)).unwrap();
+            assert_eq!(other.recv().unwrap().len(), number);
+        }
+        other.send("back").unwrap();
+        one.recv().unwrap();
+        // Each has four bytes of header.
+        let sent = (10, 45 + 10 * 4, 1, 4 + 4);
+        let traffic = |traffic: PipeStats| {
+            let (tx, rx) = (traffic.tx_msgs, traffic.rx_msgs);
+            (tx, traffic.tx_bytes, rx, traffic.rx_bytes)
+        };
+        assert_eq!(traffic(pipe.stats().unwrap()), sent);
+        assert_eq!(traffic(one.stats().traffic), sent);
+        let received = (sent.2, sent.3, sent.0, sent.1);
+        assert_eq!(traffic(other.stats().traffic), received);
+        assert_eq!((one.stats().pipes, one.stats().added), (1, 1));
+        assert_eq!(await_added(&here), pipe.id());
+        pipe.close().unwrap();
+        await_removed(&here);
+        await_added(&there);
+        await_removed(&there);
+        assert_eq!(traffic(one.stats().traffic), sent, "past pipes count");
+    }
 }

@@ -41,6 +41,37 @@ fn a_stale_socket_file_is_taken_over_and_a_live_one_is_not() {
 }
 
 #[test]
+fn unix_is_another_name_for_ipc() {
+    let place = Via::Ipc.place();
+    let path = place.url.strip_prefix("ipc://").unwrap();
+    let (one, other) = (pair(), pair());
+    let listener = one.listen(&format!("unix://{path}")).unwrap();
+    assert_eq!(listener.local_address(), Ok(Address::Ipc(path.into())));
+    other.dial(&place.url).unwrap();
+    other.send("the same").unwrap();
+    assert_eq!(one.recv().unwrap().body(), b"the same");
+}
+
+#[test]
+fn a_listener_that_speaks_nothing_and_hangs_up_is_dialed_again() {
+    let place = Via::Ipc.place();
+    let path = place.url.strip_prefix("ipc://").unwrap();
+    let silent = UnixListener::bind(path).unwrap();
+    let socket = pair();
+    let dialer = socket.dial_background(&place.url).unwrap();
+    for _ in 0..3 {
+        drop(silent.accept().unwrap());
+    }
+    eventually("the failures are counted", || {
+        socket.stats().dials_failed >= 3
+    });
+    assert_eq!(socket.stats().added, 0);
+    let (mut last, _) = silent.accept().unwrap();
+    dialer.close();
+    ends(&mut last);
+}
+
+#[test]
 fn an_ordinary_file_is_never_replaced() {
     let place = Via::Ipc.place();
     let path = place.url.strip_prefix("ipc://").unwrap();
