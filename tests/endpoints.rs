@@ -143,6 +143,15 @@ fn endpoints_show_their_urls_and_options() {
 }
 
 #[test]
+fn a_socket_has_the_name_it_is_given_or_its_number() {
+    let named = Pair0::with_options(&SocketOptions::new().name("front door")).unwrap();
+    assert_eq!(named.name(), "front door");
+    let [one, other] = [(); 2].map(|()| pair().name());
+    assert!(one.parse::<u64>().is_ok(), "{one}");
+    assert_ne!(one, other);
+}
+
+#[test]
 fn options_out_of_range_are_refused_and_the_old_ones_kept() {
     let socket = pair();
     let dialer = socket.dialer("tcp://127.0.0.1:4").unwrap();
