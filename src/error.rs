@@ -43,6 +43,8 @@ pub enum Error {
     AddressInUse,
     /// The address does not exist on this machine, or the host name cannot be resolved.
     AddressInvalid(Box<str>),
+    /// The directory in which a listener is to make its socket file does not exist.
+    DirectoryMissing,
     /// The operating system refused the operation.
     PermissionDenied,
     /// There is no route to the address.
@@ -99,8 +101,20 @@ pub struct BadUrl {
     pub url: String,
     /// What is wrong with it.
     pub reason: String,
-    /// Whether the URL is well formed but of a scheme, or a use of it, that is not supported.
-    pub unsupported: bool,
+    /// What kind of fault it is.
+    pub fault: UrlFault,
+}
+
+/// In what way a URL cannot be used: part of [`BadUrl`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UrlFault {
+    /// It is no URL.
+    Malformed,
+    /// It is a URL and no address that its transport, or the role, has.
+    Unusable,
+    /// Its scheme, or this use of it, is not supported.
+    Unsupported,
 }
 
 /// Whose doing an error is; see [`Error::blame`].
@@ -130,19 +144,11 @@ impl Error {
         }))
     }
 
-    pub(crate) fn bad_url(url: &str, reason: impl Into<String>) -> Self {
+    pub(crate) fn bad_url(url: &str, fault: UrlFault, reason: impl Into<String>) -> Self {
         Self::InvalidUrl(Box::new(BadUrl {
             url: url.into(),
             reason: reason.into(),
-            unsupported: false,
-        }))
-    }
-
-    pub(crate) fn unsupported_url(url: &str, reason: impl Into<String>) -> Self {
-        Self::InvalidUrl(Box::new(BadUrl {
-            url: url.into(),
-            reason: reason.into(),
-            unsupported: true,
+            fault,
         }))
     }
 
@@ -158,8 +164,12 @@ impl Error {
         match self {
             Self::OutOfMemory => 2,
             Self::InvalidArgument(_) | Self::InvalidOption(_) => 3,
-            Self::InvalidUrl(bad) if bad.unsupported => 9,
-            Self::InvalidUrl(_) | Self::AddressInvalid(_) => 15,
+            Self::InvalidUrl(bad) => match bad.fault {
+                UrlFault::Malformed => 3,
+                UrlFault::Unusable => 15,
+                UrlFault::Unsupported => 9,
+            },
+            Self::AddressInvalid(_) => 15,
             Self::Busy | Self::Rejected => 4,
             Self::TimedOut => 5,
             Self::ConnectionRefused => 6,
@@ -168,7 +178,7 @@ impl Error {
             Self::NotSupported(_) => 9,
             Self::AddressInUse => 10,
             Self::InvalidState(_) => 11,
-            Self::NotFound => 12,
+            Self::NotFound | Self::DirectoryMissing => 12,
             Self::WrongProtocol { .. } | Self::BadHandshake | Self::Malformed(_) => 13,
             Self::Unreachable => 14,
             Self::PermissionDenied => 16,
@@ -205,6 +215,7 @@ impl Error {
             Self::ConnectionRefused
             | Self::AddressInUse
             | Self::AddressInvalid(_)
+            | Self::DirectoryMissing
             | Self::PermissionDenied
             | Self::Unreachable
             | Self::TooManyFiles
@@ -237,6 +248,9 @@ impl fmt::Display for Error {
             Self::ConnectionShut => f.write_str("connection shut down by the peer"),
             Self::AddressInUse => f.write_str("address in use"),
             Self::AddressInvalid(why) => write!(f, "address invalid: {why}"),
+            Self::DirectoryMissing => {
+                f.write_str("entry not found: the directory of the socket file does not exist")
+            }
             Self::PermissionDenied => f.write_str("permission denied"),
             Self::Unreachable => f.write_str("destination unreachable"),
             Self::WrongProtocol { expected, actual } => {
@@ -344,3 +358,6 @@ impl From<SendError> for Error {
         failed.error
     }
 }
+
+#[cfg(test)]
+mod tests;

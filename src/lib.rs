@@ -132,7 +132,7 @@ mod wire;
 
 pub use address::{Address, Credentials};
 pub use engine::{DropStats, Event, Monitor, PipeInfo, PipeStats, SocketStats};
-pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError};
+pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError, UrlFault};
 pub use message::{Message, PipeId};
 pub use options::{EndpointOptions, Keepalive, SocketOptions};
 pub use protocols::ProtocolInfo;

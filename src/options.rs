@@ -515,6 +515,22 @@ mod tests {
     }
 
     #[test]
+    fn the_defaults_are_those_of_the_documentation() {
+        let socket = SocketOptions::new();
+        assert_eq!((socket.send_timeout, socket.recv_timeout), (None, None));
+        assert_eq!(socket.linger, Duration::from_secs(1));
+        assert_eq!(socket.spin, Duration::from_micros(50));
+        // What each protocol has of its own it decides for itself.
+        assert_eq!(socket.for_protocol().count(), 0);
+        let endpoint = socket.endpoint;
+        assert_eq!(endpoint.recv_max, 1 << 30);
+        assert_eq!(endpoint.reconnect_min, Duration::from_secs(1));
+        assert_eq!(endpoint.reconnect_max, Duration::ZERO);
+        assert_eq!(endpoint.connect_timeout, Duration::from_secs(10));
+        assert!(endpoint.nodelay && endpoint.keepalive.is_none());
+    }
+
+    #[test]
     fn the_ends_of_every_range_are_accepted() {
         let endpoint = EndpointOptions::new()
             .reconnect_min(Duration::ZERO)

@@ -7,11 +7,12 @@
 //! Parsing accepts what could be an address for either role; [`Url::check_dial`] and [`Url::check_listen`] then
 //! refuse what the role cannot use, before a socket of the operating system is touched.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, UrlFault};
 
 mod canonical;
 
@@ -172,37 +173,40 @@ impl Url {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidUrl`] with the reason; its `unsupported` is set when only the scheme is at fault.
+    /// [`Error::InvalidUrl`] with the reason and the kind of fault.
     pub fn parse(text: &str) -> Result<Self> {
         Self::split(text).map_err(|refusal| refusal.on(text))
     }
 
     fn split(text: &str) -> Result<Self, Refusal> {
         let Some((name, rest)) = text.split_once("://") else {
-            return bad("it has no \"://\"");
+            return malformed("it has no \"://\"");
         };
         let name = name.to_ascii_lowercase();
         let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name == name) else {
-            return Err(Refusal::Unsupported(if FOREIGN.contains(&name.as_str()) {
+            return unsupported(if FOREIGN.contains(&name.as_str()) {
                 format!("the {name} transport is not supported")
             } else {
                 format!("no transport has the scheme {name:?}")
-            }));
+            });
         };
         let address = match scheme.transport {
             Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
                 Address::Network(Network::parse(rest, scheme.port)?)
             }
             Transport::Ipc if rest.contains('\0') => {
-                return bad("a path cannot hold a zero byte");
+                return malformed("a path cannot hold a zero byte");
             }
             Transport::Descriptor if !rest.is_empty() => {
-                return bad("nothing may follow \"socket://\"");
+                return unusable("nothing may follow \"socket://\"");
             }
             Transport::Ipc | Transport::Inproc | Transport::Descriptor => {
                 Address::Text(rest.into())
             }
-            Transport::Abstract => Address::Bytes(canonical::decode(rest)?),
+            Transport::Abstract => match canonical::decode(rest) {
+                Ok(name) => Address::Bytes(name),
+                Err(refusal) => return unusable(refusal.reason),
+            },
         };
         Ok(Self { scheme, address })
     }
@@ -229,19 +233,19 @@ impl Url {
 
     fn dialable(&self) -> Result<(), Refusal> {
         match &self.address {
-            Address::Network(network) if network.host.is_empty() => bad("a dialer needs a host"),
-            Address::Network(network) if network.host == "*" => {
-                bad("a dialer needs a host: * means every local address, which only a listener has")
+            Address::Network(network) if network.host.is_empty() => {
+                unusable("a dialer needs a host")
             }
+            Address::Network(network) if network.host == "*" => unusable(
+                "a dialer needs a host: * means every local address, which only a listener has",
+            ),
             Address::Network(Network {
                 port: None | Some(0),
                 ..
-            }) => bad("a dialer needs a port other than 0"),
-            Address::Bytes(name) if name.is_empty() => bad("a dialer needs a name"),
+            }) => unusable("a dialer needs a port other than 0"),
+            Address::Bytes(name) if name.is_empty() => unusable("a dialer needs a name"),
             Address::Text(_) if self.scheme.transport == Transport::Descriptor => {
-                Err(Refusal::Unsupported(
-                    "descriptors are handed to a listener, they cannot be dialed".into(),
-                ))
+                unsupported("descriptors are handed to a listener, they cannot be dialed")
             }
             _ => self.usable(),
         }
@@ -252,36 +256,36 @@ impl Url {
             Address::Network(network) => {
                 match (self.scheme.family, network.host()) {
                     (Family::V4, Host::V6(..)) => {
-                        return bad("the scheme is for IPv4, the address is IPv6");
+                        return unusable("the scheme is for IPv4, the address is IPv6");
                     }
                     (Family::V6, Host::V4(_)) => {
-                        return bad("the scheme is for IPv6, the address is IPv4");
+                        return unusable("the scheme is for IPv6, the address is IPv4");
                     }
                     _ => {}
                 }
                 if network.userinfo.is_some() {
-                    return bad("user information before an @ has no use here");
+                    return unusable("user information before an @ has no use here");
                 }
                 if network.fragment.is_some() {
                     // RFC 6455 section 3 forbids it on ws and wss too.
-                    return bad("a fragment behind a # has no use here");
+                    return unusable("a fragment behind a # has no use here");
                 }
                 let plain = matches!(self.scheme.transport, Transport::Tcp | Transport::Tls);
                 if plain && !matches!(network.path.as_str(), "" | "/") {
-                    return bad("only WebSocket URLs have a path");
+                    return unusable("only WebSocket URLs have a path");
                 }
                 if plain && network.query.is_some() {
-                    return bad("only WebSocket URLs have a query");
+                    return unusable("only WebSocket URLs have a query");
                 }
                 Ok(())
             }
             Address::Text(path) if self.scheme.transport == Transport::Ipc => match path.len() {
-                0 => bad("a path is needed"),
+                0 => unusable("a path is needed"),
                 1..=MAX_LOCAL => Ok(()),
-                _ => bad("a path longer than 107 bytes does not fit in a socket address"),
+                _ => unusable("a path longer than 107 bytes does not fit in a socket address"),
             },
             Address::Bytes(name) if name.len() > MAX_LOCAL => {
-                bad("a name longer than 107 bytes does not fit in a socket address")
+                unusable("a name longer than 107 bytes does not fit in a socket address")
             }
             Address::Text(_) | Address::Bytes(_) => Ok(()),
         }
@@ -382,13 +386,15 @@ impl Network {
     fn parse(rest: &str, default_port: Option<u16>) -> Result<Self, Refusal> {
         // They would let a URL write lines of its own into an HTTP request.
         if rest.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return bad("spaces and control characters must be written as %xx");
+            return malformed("spaces and control characters must be written as %xx");
         }
         let (rest, fragment) = cut(rest, '#');
         let (rest, query) = cut(rest, '?');
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let (userinfo, endpoint) = match authority.split_once('@') {
-            Some((_, endpoint)) if endpoint.contains('@') => return bad("it has more than one @"),
+            Some((_, endpoint)) if endpoint.contains('@') => {
+                return malformed("it has more than one @");
+            }
             Some((userinfo, endpoint)) => (Some(userinfo), endpoint),
             None => (None, authority),
         };
@@ -424,7 +430,7 @@ fn split_port(endpoint: &str) -> Result<(&str, Option<&str>), Refusal> {
     let end = match endpoint.strip_prefix('[') {
         Some(inner) => match inner.find(']') {
             Some(close) => close + 2,
-            None => return bad("the [ has no ]"),
+            None => return malformed("the [ has no ]"),
         },
         None => endpoint.find(':').unwrap_or(endpoint.len()),
     };
@@ -432,34 +438,34 @@ fn split_port(endpoint: &str) -> Result<(&str, Option<&str>), Refusal> {
     match rest.strip_prefix(':') {
         Some(port) => Ok((host, Some(port))),
         None if rest.is_empty() => Ok((host, None)),
-        None => bad("only a port may follow the ]"),
+        None => malformed("only a port may follow the ]"),
     }
 }
 
 fn parse_port(port: &str) -> Result<u16, Refusal> {
     if port.is_empty() {
-        return bad("the port after the : is missing");
+        return malformed("the port after the : is missing");
     }
     if port.contains(':') {
-        return bad("an IPv6 address must stand in [ ]");
+        return malformed("an IPv6 address must stand in [ ]");
     }
     if !port.bytes().all(|b| b.is_ascii_digit()) {
-        return bad("the port must be a decimal number");
+        return malformed("the port must be a decimal number");
     }
     match port.parse() {
         Ok(port) => Ok(port),
-        Err(_) => bad("the port must be at most 65535"),
+        Err(_) => unusable("the port must be at most 65535"),
     }
 }
 
 fn canonical_host(host: &str) -> Result<String, Refusal> {
     if host.len() > MAX_HOST {
-        return bad("the host is longer than 255 bytes");
+        return malformed("the host is longer than 255 bytes");
     }
     if let Some(literal) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         let (address, scope) = cut(literal, '%');
         let Ok(address) = address.parse::<Ipv6Addr>() else {
-            return bad("what stands in [ ] is not an IPv6 address");
+            return malformed("what stands in [ ] is not an IPv6 address");
         };
         return match scope {
             None => Ok(address.to_string()),
@@ -470,14 +476,14 @@ fn canonical_host(host: &str) -> Result<String, Refusal> {
             {
                 Ok(format!("{address}%{scope}"))
             }
-            Some(_) => bad("what follows the % in [ ] is not an interface"),
+            Some(_) => malformed("what follows the % in [ ] is not an interface"),
         };
     }
     if matches!(host, "" | "*") {
         return Ok(host.into());
     }
     if host.contains(';') {
-        return bad("a local address before a ; is not supported");
+        return unusable("a local address before a ; is not supported");
     }
     let labels = host.strip_suffix('.').unwrap_or(host).split('.');
     let valid = |label: &str| {
@@ -489,12 +495,14 @@ fn canonical_host(host: &str) -> Result<String, Refusal> {
                 .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     if !labels.clone().all(valid) {
-        return bad("the host is neither a name, nor an IPv4 address, nor an IPv6 address in [ ]");
+        return unusable(
+            "the host is neither a name, nor an IPv4 address, nor an IPv6 address in [ ]",
+        );
     }
     // No top-level domain is a number, so a resolver would take such a host for an address, each in its own way.
     let numeric = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
     if labels.clone().next_back().is_some_and(numeric) && host.parse::<Ipv4Addr>().is_err() {
-        return bad("the host is not an IPv4 address, which is four numbers of 0 to 255");
+        return unusable("the host is not an IPv4 address, which is four numbers of 0 to 255");
     }
     Ok(host.to_ascii_lowercase())
 }
@@ -509,21 +517,33 @@ fn cut(text: &str, separator: char) -> (&str, Option<&str>) {
 
 /// Why a URL is refused, before it is known how the caller wrote it.
 #[derive(Debug)]
-enum Refusal {
-    Bad(&'static str),
-    Unsupported(String),
+struct Refusal {
+    fault: UrlFault,
+    reason: Cow<'static, str>,
 }
 
-fn bad<T>(reason: &'static str) -> Result<T, Refusal> {
-    Err(Refusal::Bad(reason))
+fn malformed<T>(reason: impl Into<Cow<'static, str>>) -> Result<T, Refusal> {
+    Err(Refusal::new(UrlFault::Malformed, reason))
+}
+
+fn unusable<T>(reason: impl Into<Cow<'static, str>>) -> Result<T, Refusal> {
+    Err(Refusal::new(UrlFault::Unusable, reason))
+}
+
+fn unsupported<T>(reason: impl Into<Cow<'static, str>>) -> Result<T, Refusal> {
+    Err(Refusal::new(UrlFault::Unsupported, reason))
 }
 
 impl Refusal {
-    fn on(self, url: &str) -> Error {
-        match self {
-            Self::Bad(reason) => Error::bad_url(url, reason),
-            Self::Unsupported(reason) => Error::unsupported_url(url, reason),
+    fn new(fault: UrlFault, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            fault,
+            reason: reason.into(),
         }
+    }
+
+    fn on(self, url: &str) -> Error {
+        Error::bad_url(url, self.fault, self.reason)
     }
 }
 

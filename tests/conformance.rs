@@ -9,6 +9,8 @@ mod common;
 mod delivery;
 #[path = "conformance/dialing.rs"]
 mod dialing;
+#[path = "conformance/room.rs"]
+mod room;
 #[path = "conformance/rows.rs"]
 mod rows;
 
@@ -27,6 +29,7 @@ macro_rules! matrix {
         mod $name {
             use crate::checks;
             use crate::common::Via::$via;
+            use crate::room;
             use crate::rows::{Mode, $row};
 
             #[test]
@@ -52,6 +55,16 @@ macro_rules! matrix {
             #[test]
             fn receiving_ends_at_its_deadline() {
                 checks::receive_deadlines(&$row(), $via);
+            }
+
+            #[test]
+            fn sending_waits_or_drops_where_there_is_no_room() {
+                room::sending_without_room(&$row(), $via);
+            }
+
+            #[test]
+            fn a_socket_knows_what_it_could_do_at_once() {
+                room::readiness(&$row(), $via);
             }
 
             #[test]

@@ -425,6 +425,19 @@ fn a_new_survey_cancels_the_receives_of_the_one_before() {
 // ---- threads and handles ----
 
 #[test]
+fn sockets_and_handles_can_be_shared_between_threads() {
+    fn shareable<T: Send + Sync + 'static>() {}
+    shareable::<Req>();
+    shareable::<wirebird::RawSocket>();
+    shareable::<wirebird::Context<wirebird::pattern::Request>>();
+    shareable::<wirebird::Dialer>();
+    shareable::<wirebird::Listener>();
+    shareable::<wirebird::Pipe>();
+    shareable::<wirebird::Monitor>();
+    shareable::<wirebird::Message>();
+}
+
+#[test]
 fn many_threads_on_one_socket_lose_and_repeat_nothing() {
     const THREADS: u32 = 4;
     const EACH: u32 = 2000;

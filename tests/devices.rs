@@ -279,6 +279,26 @@ fn a_request_is_dropped_by_the_device_that_is_one_too_many() {
 }
 
 #[test]
+fn a_request_in_a_loop_of_devices_goes_round_until_its_time_to_live_ends() {
+    let devices = [(); 2].map(|()| Device::start(RawKind::Rep, RawKind::Req));
+    for (from, into) in [(0, 1), (1, 0)] {
+        devices[from].back.dial(&devices[into].front_url).unwrap();
+    }
+    let req = Req::with_options(&patient()).unwrap();
+    req.dial(&devices[0].front_url).unwrap();
+    req.send("round and round").unwrap();
+    let dropped = |device: &Device| device.front.stats().dropped.ttl;
+    eventually("it was dropped", || {
+        devices.iter().map(dropped).sum::<u64>() == 1
+    });
+    let passed = |device: &Device| device.back.stats().traffic.tx_msgs;
+    // The ninth device would add the ninth word to a request that may have eight.
+    assert_eq!(devices.iter().map(passed).sum::<u64>(), 8);
+    assert_eq!(req.try_recv(), Err(Error::WouldBlock));
+    devices.into_iter().for_each(Device::stop);
+}
+
+#[test]
 fn a_survey_passes_a_chain_and_answers_come_back() {
     let (devices, begin, end) = chain(RawKind::Respondent, RawKind::Surveyor, 5);
     let surveyor = Surveyor::with_options(&patient().survey_time(SOON)).unwrap();

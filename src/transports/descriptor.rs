@@ -11,7 +11,7 @@ use super::stream::{self, Ends};
 use super::{Acceptor, Handshake, Setup, Transport, ipc};
 use crate::address::Address;
 use crate::engine::lock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, UrlFault};
 use crate::url::Url;
 use crate::wire::Framing;
 
@@ -25,8 +25,9 @@ pub(super) struct Descriptor;
 
 impl Transport for Descriptor {
     fn resolve(&self, url: &Url) -> Result<Vec<Address>> {
-        Err(Error::unsupported_url(
+        Err(Error::bad_url(
             &url.to_string(),
+            UrlFault::Unsupported,
             "descriptors are handed over, not dialed",
         ))
     }

@@ -54,9 +54,7 @@ impl Transport for Ipc {
         match rustix::net::bind(&socket, &kernel_address(&wanted)?) {
             Ok(()) => {}
             Err(rustix::io::Errno::ADDRINUSE) => take_over(&socket, &wanted)?,
-            Err(rustix::io::Errno::NOENT) => {
-                return Err(Error::AddressInvalid("the directory does not exist".into()));
-            }
+            Err(rustix::io::Errno::NOENT) => return Err(Error::DirectoryMissing),
             Err(error) => return Err(error.into()),
         }
         let file = match &wanted {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rustix::fd::BorrowedFd;
 
 use crate::address::{Address, Credentials};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, UrlFault};
 use crate::options::EndpointOptions;
 use crate::sys::poller::Event;
 use crate::url::{self, Url};
@@ -34,7 +34,11 @@ pub(crate) fn find(url: &Url) -> Result<&'static dyn Transport> {
         url::Transport::Descriptor => &descriptor::Descriptor,
         _ => {
             let reason = format!("this build has no transport for {}://", url.scheme());
-            return Err(Error::unsupported_url(&url.to_string(), reason));
+            return Err(Error::bad_url(
+                &url.to_string(),
+                UrlFault::Unsupported,
+                reason,
+            ));
         }
     })
 }

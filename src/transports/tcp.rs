@@ -11,7 +11,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 use super::stream::{self, Ends};
 use super::{Acceptor, Handshake, Setup, Transport};
 use crate::address::Address;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, UrlFault};
 use crate::options::EndpointOptions;
 use crate::url::{Family, Host, Url};
 use crate::wire::Framing;
@@ -81,7 +81,10 @@ fn addresses(url: &Url) -> Result<Vec<SocketAddr>> {
             .to_socket_addrs()
             .map_err(|error| Error::AddressInvalid(format!("{name}: {error}").into()))?
             .collect(),
-        Host::Wildcard => return Err(Error::bad_url(&url.to_string(), "a host is needed")),
+        Host::Wildcard => {
+            let url = url.to_string();
+            return Err(Error::bad_url(&url, UrlFault::Unusable, "a host is needed"));
+        }
     };
     let fits = |address: &SocketAddr| match url.family() {
         Family::Any => true,
@@ -211,5 +214,45 @@ fn ends(fd: BorrowedFd<'_>) -> Ends {
         local: address(rustix::net::getsockname(fd)),
         peer: address(rustix::net::getpeername(fd).and_then(|any| any.ok_or(Errno::NOTCONN))),
         credentials: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+
+    /// Whether each end of a connection sends small segments at once, and whether it probes an idle peer.
+    fn settings(options: EndpointOptions) -> [(bool, bool); 2] {
+        let setup = Setup {
+            protocol: 0x10,
+            recv_max: 0,
+            options,
+        };
+        let url = Url::parse("tcp://127.0.0.1:0").unwrap();
+        let acceptor = Tcp.listen(&url, &setup, Arc::new(|| {})).unwrap();
+        let dialed = Tcp.connect(&acceptor.address(), &setup).unwrap();
+        let accepted = loop {
+            match acceptor.accept(&setup) {
+                Ok(accepted) => break accepted,
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        };
+        [&dialed, &accepted].map(|end| {
+            let fd = end.fd().unwrap();
+            let socket = SockRef::from(&fd);
+            (socket.tcp_nodelay().unwrap(), socket.keepalive().unwrap())
+        })
+    }
+
+    #[test]
+    fn small_segments_are_sent_at_once_and_nobody_is_probed_unless_told_otherwise() {
+        let options = EndpointOptions::new();
+        assert_eq!(settings(options.clone()), [(true, false); 2]);
+        let other = options
+            .tcp_nodelay(false)
+            .tcp_keepalive(crate::options::Keepalive::new());
+        assert_eq!(settings(other), [(false, true); 2]);
     }
 }

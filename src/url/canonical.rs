@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use super::{Refusal, bad};
+use super::{Refusal, malformed};
 
 /// Decodes every `%xx`.
 pub(super) fn decode(text: &str) -> Result<Vec<u8>, Refusal> {
@@ -48,10 +48,10 @@ fn normal_escapes(path: &str) -> Result<String, Refusal> {
         // The unescaped ones were refused before; U+0085 and U+00A0 are as unfit in a request when they come in
         // disguise.
         Ok(path) if path.chars().any(|c| c.is_control() || c.is_whitespace()) => {
-            bad("the path has escapes of characters that cannot be printed")
+            malformed("the path has escapes of characters that cannot be printed")
         }
         Ok(path) => Ok(path),
-        Err(_) => bad("the escapes of the path are not UTF-8"),
+        Err(_) => malformed("the escapes of the path are not UTF-8"),
     }
 }
 
@@ -100,9 +100,9 @@ impl Iterator for Pieces<'_> {
             [] => return None,
             [b'%', high, low, rest @ ..] => match (hex(*high), hex(*low)) {
                 (Some(high), Some(low)) => (Ok(Piece::Escaped(high << 4 | low)), rest),
-                _ => (BAD_ESCAPE, rest),
+                _ => (bad_escape(), rest),
             },
-            [b'%', ..] => (BAD_ESCAPE, &[][..]),
+            [b'%', ..] => (bad_escape(), &[][..]),
             [byte, rest @ ..] => (Ok(Piece::Plain(*byte)), rest),
         };
         self.0 = rest;
@@ -110,8 +110,9 @@ impl Iterator for Pieces<'_> {
     }
 }
 
-const BAD_ESCAPE: Result<Piece, Refusal> =
-    Err(Refusal::Bad("two hexadecimal digits must follow a %"));
+fn bad_escape() -> Result<Piece, Refusal> {
+    malformed("two hexadecimal digits must follow a %")
+}
 
 fn hex(digit: u8) -> Option<u8> {
     let value = char::from(digit).to_digit(16)?;

@@ -16,7 +16,10 @@ fn reason(result: Result<impl fmt::Debug>) -> String {
 }
 
 fn refused(text: &str) -> bool {
-    matches!(Url::parse(text), Err(Error::InvalidUrl(bad)) if !bad.unsupported && bad.url == text)
+    match Url::parse(text) {
+        Err(Error::InvalidUrl(bad)) => bad.fault != UrlFault::Unsupported && bad.url == text,
+        _ => false,
+    }
 }
 
 fn undialable(text: &str) -> bool {
@@ -168,7 +171,7 @@ fn unknown_schemes_are_unsupported_not_invalid() {
         "://h",
     ] {
         match Url::parse(text) {
-            Err(Error::InvalidUrl(bad)) => assert!(bad.unsupported, "{text}"),
+            Err(Error::InvalidUrl(bad)) => assert_eq!(bad.fault, UrlFault::Unsupported, "{text}"),
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -177,6 +180,40 @@ fn unknown_schemes_are_unsupported_not_invalid() {
         "the udp transport is not supported"
     );
     assert_eq!(Url::parse("zt://x").unwrap_err().code(), 9);
+}
+
+#[test]
+fn what_is_no_url_has_another_number_than_what_is_no_address() {
+    let code = |text: &str| {
+        let refused = Url::parse(text).and_then(|url| url.check_dial());
+        refused.map_or_else(|error| error.code(), |()| 0)
+    };
+    for text in [
+        "",
+        "tcp",
+        "ws://a@b@c",
+        "tcp://h:",
+        "tcp://h:ssh",
+        "tcp://[::1",
+        "tcp://[::1]x",
+        "ws://h/%zz",
+        "ws://h/%c0%af",
+    ] {
+        assert_eq!(code(text), 3, "{text}");
+    }
+    for text in [
+        "tcp://:1",
+        "tcp://h:99999",
+        "tcp://127.0.0.1.32:1",
+        "tcp://h:1/path",
+        "tcp4://[::1]:1",
+        "ipc://",
+        "abstract://a%zz",
+        "socket://junk",
+    ] {
+        assert_eq!(code(text), 15, "{text}");
+    }
+    assert_eq!(code("tcp://h:1"), 0);
 }
 
 #[test]

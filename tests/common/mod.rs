@@ -300,6 +300,13 @@ pub(crate) fn await_handshake_failed(monitor: &Monitor) -> Error {
     })
 }
 
+/// The other side closes the stream; what it sent before is passed over.
+pub(crate) fn ends(stream: &mut impl std::io::Read) {
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+    assert!(rest.len() <= 8, "no more than a header: {rest:?}");
+}
+
 /// Repeats a try-form until it has something other to say than that it would block.
 #[track_caller]
 pub(crate) fn insist<T>(mut attempt: impl FnMut() -> Result<T>) -> Result<T> {

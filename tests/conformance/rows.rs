@@ -32,6 +32,8 @@ pub(crate) struct Row {
     pub(crate) shape: Shape,
     /// Nothing is dropped when the receiver is slow: the sender waits.
     pub(crate) waits: bool,
+    /// Sending waits for the first peer.
+    pub(crate) needs_peer: bool,
     /// Receiving is illegal until something was asked.
     pub(crate) strict: bool,
     pub(crate) make: fn(&SocketOptions) -> Sockets,
@@ -48,6 +50,7 @@ fn row(shape: Shape, make: fn(&SocketOptions) -> Sockets) -> Row {
     Row {
         shape,
         waits: true,
+        needs_peer: true,
         strict: false,
         make,
         header: &[],
@@ -95,6 +98,7 @@ pub(crate) fn reqrep() -> Row {
 pub(crate) fn pubsub() -> Row {
     Row {
         waits: false,
+        needs_peer: false,
         ..row(Shape::OneWay, |options| {
             let sub = Sub::with_options(options).expect("a socket");
             sub.subscribe("").expect("subscribes");
@@ -111,6 +115,7 @@ pub(crate) fn pipeline() -> Row {
 pub(crate) fn survey() -> Row {
     Row {
         waits: false,
+        needs_peer: false,
         strict: true,
         ..row(Shape::Asking, |options| {
             let patient = options.clone().survey_time(SOON);
@@ -124,6 +129,7 @@ pub(crate) fn survey() -> Row {
 pub(crate) fn bus() -> Row {
     Row {
         waits: false,
+        needs_peer: false,
         ..row(Shape::BothWays, sockets!(Bus Bus))
     }
 }
@@ -149,6 +155,7 @@ pub(crate) fn raw_reqrep() -> Row {
 pub(crate) fn raw_pubsub() -> Row {
     Row {
         waits: false,
+        needs_peer: false,
         ..row(Shape::OneWay, sockets!(raw Pub Sub))
     }
 }
@@ -160,6 +167,7 @@ pub(crate) fn raw_pipeline() -> Row {
 pub(crate) fn raw_survey() -> Row {
     Row {
         waits: false,
+        needs_peer: false,
         header: REQUEST,
         ..row(Shape::Asking, sockets!(raw Surveyor Respondent))
     }
@@ -168,6 +176,7 @@ pub(crate) fn raw_survey() -> Row {
 pub(crate) fn raw_bus() -> Row {
     Row {
         waits: false,
+        needs_peer: false,
         ..row(Shape::BothWays, sockets!(raw Bus Bus))
     }
 }

@@ -5,17 +5,20 @@
 // Every test program uses its own part of this.
 #![allow(dead_code)]
 
+pub(crate) mod cat;
+mod output;
+
 use std::ffi::OsStr;
-use std::fs::{File, TryLockError};
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpListener;
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use output::{Output, unpack};
 use tempfile::TempDir;
 use wirebird::pattern::Survey;
 use wirebird::{Event, Monitor, Pattern, Socket, SocketOptions};
@@ -71,7 +74,7 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 enum Held {
-    Port(File),
+    Port(UdpSocket),
     Directory(TempDir),
     Name,
 }
@@ -126,19 +129,17 @@ static FORKING: Mutex<()> = Mutex::new(());
 /// A port for a listener of another program, which cannot say which one it got.
 ///
 /// It lies below the range that the system gives to those who ask for any port, so that no other socket of this
-/// machine gets it meanwhile, and tests that run at the same time keep away from it because of the lock.
-fn reserve_port() -> (u16, File) {
+/// machine gets it meanwhile. Tests that run at the same time keep away from it because its udp twin is taken: a lock
+/// that ends with its process and leaves no file behind.
+fn reserve_port() -> (u16, UdpSocket) {
     let _no_child_inherits_the_probe = FORKING.lock();
-    let directory = std::env::temp_dir().join("wirebird-test-ports");
-    std::fs::create_dir_all(&directory).expect("a directory for locks");
     let start = u16::try_from(std::process::id() % 10_000).unwrap_or(0);
     for step in 0..10_000 {
         let port = 20_000 + (start + step * 7) % 10_000;
-        let lock = File::create(directory.join(port.to_string())).expect("a lock file");
-        match lock.try_lock() {
-            Ok(()) if TcpListener::bind(("127.0.0.1", port)).is_ok() => return (port, lock),
-            Ok(()) | Err(TryLockError::WouldBlock) => {}
-            Err(TryLockError::Error(error)) => panic!("cannot lock a port: {error}"),
+        if let Ok(lock) = UdpSocket::bind(("127.0.0.1", port))
+            && TcpListener::bind(("127.0.0.1", port)).is_ok()
+        {
+            return (port, lock);
         }
     }
     panic!("no port is free");
@@ -446,111 +447,6 @@ impl Drop for Running {
         if thread::panicking() {
             eprintln!("{}", self.failure("what the test tells"));
         }
-    }
-}
-
-/// What a program writes, collected by a thread.
-#[derive(Debug, Clone)]
-struct Output {
-    shared: Arc<(Mutex<Written>, Condvar)>,
-}
-
-#[derive(Debug, Default)]
-struct Written {
-    bytes: Vec<u8>,
-    ended: bool,
-}
-
-impl Output {
-    fn of(mut from: impl Read + Send + 'static) -> Self {
-        let shared = Arc::new((Mutex::new(Written::default()), Condvar::new()));
-        let output = Self {
-            shared: shared.clone(),
-        };
-        thread::spawn(move || {
-            let mut buffer = vec![0; 1 << 16];
-            loop {
-                let count = from.read(&mut buffer).unwrap_or(0);
-                let mut written = shared.0.lock().expect("no reader panics");
-                written.bytes.extend_from_slice(&buffer[..count]);
-                written.ended = count == 0;
-                shared.1.notify_all();
-                if count == 0 {
-                    return;
-                }
-            }
-        });
-        output
-    }
-
-    /// Asks `found` again whenever there is more; `None` when the deadline passes or no more can come.
-    fn wait<T>(&self, mut found: impl FnMut(&[u8]) -> Option<T>) -> Option<T> {
-        let end = Instant::now() + DEADLINE;
-        let mut written = self.shared.0.lock().expect("no writer panics");
-        loop {
-            if let Some(found) = found(&written.bytes) {
-                return Some(found);
-            }
-            let left = end.saturating_duration_since(Instant::now());
-            if written.ended || left.is_zero() {
-                return None;
-            }
-            let woken = self.shared.1.wait_timeout(written, left);
-            written = woken.expect("no writer panics").0;
-        }
-    }
-
-    /// Everything, once no more can come.
-    fn whole(&self) -> Option<Vec<u8>> {
-        let end = Instant::now() + DEADLINE;
-        let mut written = self.shared.0.lock().expect("no writer panics");
-        while !written.ended {
-            let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return None;
-            }
-            let woken = self.shared.1.wait_timeout(written, left);
-            written = woken.expect("no writer panics").0;
-        }
-        Some(written.bytes.clone())
-    }
-
-    fn so_far(&self) -> Vec<u8> {
-        self.shared
-            .0
-            .lock()
-            .expect("no writer panics")
-            .bytes
-            .clone()
-    }
-}
-
-/// The whole MessagePack objects of what nngcat and its like print.
-fn unpack(mut out: &[u8]) -> Vec<Vec<u8>> {
-    let mut messages = Vec::new();
-    loop {
-        let (head, len) = match out {
-            [0xc4, a, ..] => (2, usize::from(*a)),
-            [0xc5, a, b, ..] => (3, usize::from(u16::from_be_bytes([*a, *b]))),
-            [0xc6, a, b, c, d, ..] => {
-                let len = u32::from_be_bytes([*a, *b, *c, *d]);
-                (5, usize::try_from(len).unwrap_or(usize::MAX))
-            }
-            // A line about a connection.
-            [b'L' | b'C', ..] => match out.iter().position(|&byte| byte == b'\n') {
-                Some(end) => {
-                    out = &out[end + 1..];
-                    continue;
-                }
-                None => return messages,
-            },
-            _ => return messages,
-        };
-        let Some(message) = out.get(head..head + len) else {
-            return messages;
-        };
-        messages.push(message.to_vec());
-        out = &out[head + len..];
     }
 }
 

@@ -87,10 +87,27 @@ enum Id {
     RecvMaxSize,
     Compat,
     Async,
-    /// Taken for the sake of scripts; nngcat does nothing with it either, or only for ZeroTier.
+    /// Taken for the sake of scripts; nngcat does nothing with it either, or only over ZeroTier and TLS.
     Ignored,
-    /// Named with its long form, which the error shows.
-    Tls(&'static str),
+    Tls(TlsFile),
+}
+
+/// What is read and checked, and otherwise of no use to the transports there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TlsFile {
+    Authority,
+    Key,
+    Certificate,
+}
+
+impl TlsFile {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Authority => "CA Certificate (--cacert)",
+            Self::Key => "Key (--key)",
+            Self::Certificate => "Cert (--cert)",
+        }
+    }
 }
 
 const fn flag(long: &'static str, id: Id) -> Spec<Id> {
@@ -164,14 +181,15 @@ static SPECS: [Spec<Id>; 48] = [
     flag("async", Id::Async),
     value("socket-name", Id::Ignored),
     value("zt-home", Id::Ignored),
-    short(b'k', flag("insecure", Id::Tls("--insecure"))),
-    value("cacert", Id::Tls("--cacert")),
-    value("key", Id::Tls("--key")),
-    short(b'E', value("cert", Id::Tls("--cert"))),
+    short(b'k', flag("insecure", Id::Ignored)),
+    value("cacert", Id::Tls(TlsFile::Authority)),
+    value("key", Id::Tls(TlsFile::Key)),
+    short(b'E', value("cert", Id::Tls(TlsFile::Certificate))),
 ];
 
 const MAX_SECONDS: u64 = 86_400;
 const MAX_NUMBER: u64 = 0x7fff_ffff;
+const MAX_PORT: u64 = 65_536;
 
 /// Reads the file that `--file` names.
 pub(super) type Loader<'a> = &'a mut dyn FnMut(&[u8]) -> Result<Vec<u8>, String>;
@@ -201,6 +219,7 @@ pub(super) fn parse(words: &[Vec<u8>], load: Loader<'_>) -> Result<Request, Stri
             Id::Version => return Ok(Request::Version),
             Id::File => found.set_data(|| load(value))?,
             Id::Data => found.set_data(|| Ok(value.into()))?,
+            Id::Tls(file) => found.load_tls(file, || load(value))?,
             _ => found.take(id, value)?,
         }
     }
@@ -223,6 +242,7 @@ struct Found {
     recv_max_size: Option<usize>,
     compat: bool,
     background: bool,
+    tls: Vec<TlsFile>,
 }
 
 impl Found {
@@ -254,17 +274,15 @@ impl Found {
             Id::Count => self.count = number(value, MAX_NUMBER)?,
             Id::Delay => self.delay = seconds(value)?,
             Id::Interval => self.interval = Some(seconds(value)?),
-            // 0 leaves the wait unlimited, as nngcat does.
-            Id::RecvTimeout => self.recv_timeout = Some(seconds(value)?).filter(|t| !t.is_zero()),
-            Id::SendTimeout => self.send_timeout = Some(seconds(value)?).filter(|t| !t.is_zero()),
+            Id::RecvTimeout => self.recv_timeout = Some(seconds(value)?),
+            Id::SendTimeout => self.send_timeout = Some(seconds(value)?),
             Id::RecvMaxSize => {
                 let size = usize::try_from(number(value, MAX_NUMBER)?);
                 self.recv_max_size = Some(size.map_err(|_| "Integer argument too large.")?);
             }
             Id::Compat => self.compat = true,
             Id::Async => self.background = true,
-            Id::Tls(name) => return Err(format!("Option {name} is not supported in this build.")),
-            Id::Ignored | Id::Help | Id::Version | Id::Data | Id::File => {}
+            Id::Ignored | Id::Help | Id::Version | Id::Data | Id::File | Id::Tls(_) => {}
         }
         Ok(())
     }
@@ -274,6 +292,19 @@ impl Found {
             return fail("Data (--file, --data) may be specified only once.");
         }
         self.data = Some(load()?);
+        Ok(())
+    }
+
+    fn load_tls(
+        &mut self,
+        file: TlsFile,
+        load: impl FnOnce() -> Result<Vec<u8>, String>,
+    ) -> Result<(), String> {
+        if self.tls.contains(&file) {
+            return Err(format!("{} may be specified only once.", file.name()));
+        }
+        load()?;
+        self.tls.push(file);
         Ok(())
     }
 
@@ -366,7 +397,8 @@ fn url(value: &[u8]) -> Result<String, String> {
 }
 
 fn local(port: &[u8]) -> Result<String, String> {
-    let port = number(port, u64::from(u16::MAX))?;
+    // One too many, as in nngcat: the address is refused where it is used.
+    let port = number(port, MAX_PORT)?;
     Ok(format!("tcp://127.0.0.1:{port}"))
 }
 
@@ -390,7 +422,11 @@ fn number(value: &[u8], max: u64) -> Result<u64, String> {
         }
         number = 10 * number + u64::from(byte - b'0');
         if number > max {
-            return fail("Integer argument too large.");
+            // nngcat counts in 32 bits too, and takes the remainder of what is longer still for the number.
+            return fail(match max {
+                MAX_NUMBER => "Integer argument overflow.",
+                _ => "Integer argument too large.",
+            });
         }
     }
     Ok(number)

@@ -5,16 +5,19 @@ use std::io::Write;
 use std::time::Duration;
 
 use wirebird::{
-    Bus, Error, Message, Pair0, Pair1, Pattern, Pub, Pull, Push, Receives, Rep, Req, Respondent,
-    Result as SpResult, Sends, Socket, SocketOptions, Sub, Surveyor, Url,
+    Bus, Dialer, Error, Message, Pair0, Pair1, Pattern, Pub, Pull, Push, Receives, Rep, Req,
+    Respondent, Result as SpResult, Sends, Socket, SocketOptions, Sub, Surveyor, Transport, Url,
 };
 
 use super::args::{Endpoint, Job, Protocol};
 use super::drive::{self, Receiver, Sender, System};
 use super::strerror::strerror;
 
-/// How long the last messages may take to leave.
-const DRAIN: Duration = Duration::from_millis(200);
+/// How long the last messages may take to leave, on a line that is slow or to a peer that is.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// How long the peers may then take to read them. nngcat too waits so long, and not for the peers.
+const LINGER: Duration = Duration::from_millis(200);
 
 /// Does what the command line asks for.
 pub(super) fn run(job: &Job, out: &mut impl Write) -> Result<(), String> {
@@ -37,9 +40,12 @@ pub(super) fn run(job: &Job, out: &mut impl Write) -> Result<(), String> {
 }
 
 fn options(job: &Job) -> SocketOptions {
+    // 0 leaves the wait unlimited, as nngcat does.
+    let limit = |timeout: Option<Duration>| timeout.filter(|time| !time.is_zero());
     let options = SocketOptions::new()
-        .recv_timeout(job.recv_timeout)
-        .send_timeout(job.send_timeout);
+        .recv_timeout(limit(job.recv_timeout))
+        .send_timeout(limit(job.send_timeout))
+        .linger(LINGER);
     match job.recv_max_size {
         Some(size) => options.recv_max_size(size),
         None => options,
@@ -109,8 +115,8 @@ fn with<P: Pattern, W: Write>(
         .map(|endpoint| start(&socket, endpoint, job, out))
         .collect::<Result<Vec<_>, _>>()?;
     work(&socket, out)?;
-    // What did not leave by now has nobody to take it, which nngcat does not count as an error either.
-    let _ = socket.flush(DRAIN);
+    // What is not taken by then has nobody to take it, which nngcat does not count as an error either.
+    let _ = socket.flush(LEAVE);
     let _ = socket.close();
     Ok(())
 }
@@ -133,22 +139,20 @@ fn start<P: Pattern>(
                 Ok(url) => url,
                 Err(error) => return failed("create dialer for", text, &error),
             };
-            let dialer = match job.background {
-                true => socket.dial_background(text),
-                false => socket.dial(text),
-            };
-            match dialer {
+            match dial(socket, text, job.background) {
                 Ok(dialer) => (Box::new(dialer), format!("Connected to: {url}")),
                 Err(error) => return failed("dial on", text, &error),
             }
         }
         Endpoint::Listen(text) => {
-            if let Err(error) = Url::parse(text).and_then(|url| url.check_listen()) {
+            if let Err(error) = Url::parse(text).and_then(|url| listenable(&url)) {
                 return failed("create listener for", text, &error);
             }
             match socket.listen(text) {
                 Ok(listener) => {
-                    let line = format!("Listening at: {}", listener.url());
+                    // nngcat has no star for every local address.
+                    let url = listener.url().replacen("://*", "://", 1);
+                    let line = format!("Listening at: {url}");
                     (Box::new(listener), line)
                 }
                 Err(error) => return failed("listen on", text, &error),
@@ -160,6 +164,27 @@ fn start<P: Pattern>(
         written.map_err(|error| format!("Cannot write: {error}"))?;
     }
     Ok(started)
+}
+
+/// Dials; a peer that is there and does not want us is tried again and again, as nngcat does.
+fn dial<P: Pattern>(socket: &Socket<P>, url: &str, background: bool) -> SpResult<Dialer> {
+    let dialer = socket.dialer(url)?;
+    if background {
+        dialer.start()?;
+        return Ok(dialer);
+    }
+    match dialer.start_and_wait(None) {
+        Ok(()) => Ok(dialer),
+        Err(Error::WrongProtocol { .. } | Error::Rejected) => dialer.start().map(|()| dialer),
+        Err(error) => Err(error),
+    }
+}
+
+fn listenable(url: &Url) -> SpResult<()> {
+    if url.transport() == Transport::Descriptor {
+        return Err(Error::NotSupported("no descriptor can be handed over here"));
+    }
+    url.check_listen()
 }
 
 fn cannot_open(error: Error) -> String {

@@ -29,6 +29,7 @@ pub(super) fn strerror(error: &Error) -> String {
     };
     match error {
         Error::InvalidUrl(bad) => format!("{text} ({})", bad.reason),
+        Error::DirectoryMissing => format!("{text} (the directory does not exist)"),
         Error::AddressInvalid(why) => format!("{text} ({why})"),
         Error::NotSupported(why) | Error::InvalidArgument(why) | Error::Malformed(why) => {
             format!("{text} ({why})")

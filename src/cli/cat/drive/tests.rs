@@ -229,3 +229,11 @@ fn a_count_without_interval_waits_as_the_socket_does() {
     assert_eq!(script.sent_at().len(), 2);
     assert!(script.limits.borrow().iter().all(Option::is_none));
 }
+
+#[test]
+fn a_receive_timeout_of_0_within_an_interval_takes_only_what_is_there() {
+    let script = Script::new([]);
+    let job = job("--req --dial u -D ping -i 3 -C 2 --recv-timeout 0");
+    exchange(&script, &script, &job, &mut Vec::new()).unwrap();
+    assert_eq!(*script.limits.borrow(), [Some(Duration::ZERO); 2]);
+}

@@ -1,247 +1,16 @@
-//! `wirebird cat` and nngcat, side by side: for the same command line both do the same, byte for byte.
+//! What `wirebird cat` and nngcat do with their peers, side by side: the same, byte for byte.
 
 mod peers;
 
-use std::collections::BTreeSet;
-use std::os::unix::fs::symlink;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use peers::{DEADLINE, Data, Finished, Place, Program, Scheme, assert_same, body, socket};
-use wirebird::pattern::{PairV0, PairV1, PullSide, PushSide};
-use wirebird::{Pattern, Pub, Pull, Push, Receives, Rep, Req, Sends};
-
-/// Does the same with nngcat, with `wirebird cat`, and with a link to our program that is called nngcat.
-fn with_each(check: impl Fn(&Program) + Sync) {
-    let directory = tempfile::tempdir().unwrap();
-    let link = directory.path().join("nngcat");
-    symlink(env!("CARGO_BIN_EXE_wirebird"), &link).unwrap();
-    let programs = [
-        Program::nngcat(),
-        Program::wirebird_cat(),
-        Program::at(&link),
-    ];
-    thread::scope(|scope| {
-        for program in &programs {
-            let check = &check;
-            scope.spawn(move || check(program));
-        }
-    });
-}
-
-fn run_both(line: &str) -> [Finished; 2] {
-    [Program::nngcat(), Program::wirebird_cat()].map(|program| program.run(line.split(' ')))
-}
-
-/// Command lines that both refuse with the same words and exit code 1.
-fn refuses(lines: &[&str]) {
-    for line in lines {
-        let [theirs, ours] = run_both(line);
-        assert_eq!((theirs.code, ours.code), (Some(1), Some(1)), "{line}");
-        assert_eq!(ours.err, theirs.err, "{line}");
-        assert_eq!(
-            (&ours.out[..], &theirs.out[..]),
-            (&b""[..], &b""[..]),
-            "{line}"
-        );
-    }
-}
-
-#[test]
-fn ambiguous_options_are_refused() {
-    refuses(&[
-        "--re --dial inproc://x",
-        "--pu --dial inproc://x",
-        "--su --dial inproc://x",
-        "--s --dial inproc://x",
-        "--c --dial inproc://x",
-    ]);
-}
-
-#[test]
-fn unknown_and_malformed_options_are_refused() {
-    refuses(&[
-        "--bogus",
-        "-z",
-        "-vq",
-        "--verbose=1",
-        "-l",
-        "--data",
-        "--pull0 --dial",
-        "--count x",
-        "--count -1",
-        "--count=",
-        "--delay 86401",
-        "--interval 1.5",
-        "-Z x",
-        "--pull0 --format foo",
-    ]);
-}
-
-#[test]
-fn there_is_one_protocol() {
-    refuses(&[
-        "--pub0 --sub0",
-        "--req0 --req0",
-        "--pair1 --pair0 --dial inproc://x",
-        "--dial inproc://x",
-        "--dial inproc://x --data x",
-    ]);
-}
-
-#[test]
-fn there_is_an_address() {
-    refuses(&["--pair0", "--push0 -D x", "--pub0 --data x --interval 1"]);
-}
-
-#[test]
-fn formats_and_sources_are_given_once() {
-    refuses(&[
-        "--pull0 --hex --ascii",
-        "--pull0 --format no --raw",
-        "--push0 -D x -D y",
-        "--push0 -D x -F /dev/null",
-    ]);
-}
-
-#[test]
-fn incompatible_options_are_refused() {
-    refuses(&[
-        "--compat --async --pair --dial inproc://x",
-        "--compat --count=1 --pair --dial inproc://x",
-        "--compat --pair1 --dial inproc://x",
-        "--pull0 --subscribe x --dial inproc://x",
-        "--push0 --subscribe x --dial inproc://x -D x",
-        "--pull0 --interval 1 --dial inproc://x",
-        "--sub0 --interval 1 --dial inproc://x",
-        "--rep0 --interval 1 --dial inproc://x",
-        "--respondent0 --interval 1 --dial inproc://x",
-        "--pull0 --data 1 --dial inproc://x",
-        "--sub0 --data 1 --dial inproc://x",
-        "--pair0 --interval 1 --dial inproc://x",
-        "--bus0 --interval 1 --dial inproc://x",
-        "--push0 --dial inproc://x",
-        "--pub0 --dial inproc://x",
-        "--req0 --dial inproc://x",
-        "--surveyor0 --dial inproc://x",
-        "--push0 --hex -D x --dial inproc://x",
-        "--pub0 --format no -D x --dial inproc://x",
-    ]);
-}
-
-#[test]
-fn files_that_cannot_be_read_are_refused() {
-    refuses(&["--push0 -F /nonexistent", "--push0 --file /"]);
-}
-
-#[test]
-fn nobody_at_the_address_is_an_error() {
-    let (tcp, ipc) = (Place::new(Scheme::Tcp), Place::new(Scheme::Ipc));
-    refuses(&[
-        &format!("--pull0 --dial {}", tcp.url()),
-        &format!("--push0 -D x --dial {}", ipc.url()),
-        &format!("--pair0 -l {}", tcp.port()),
-        &format!("--pair0 -x {}", ipc.path()),
-        "--sub0 --connect inproc://nobody",
-        "--sub0 --connect inproc://nobody what follows --is=ignored",
-    ]);
-}
-
-#[test]
-fn an_address_in_use_is_an_error() {
-    for scheme in [Scheme::Tcp, Scheme::Ipc] {
-        let (place, pull) = (Place::new(scheme), socket::<PullSide>());
-        pull.listen(place.url()).unwrap();
-        refuses(&[&format!("--pull0 --listen {}", place.url())]);
-    }
-}
-
-#[test]
-fn bad_addresses_are_refused_and_ours_says_more() {
-    for line in [
-        "--pull0 --dial foo://bar",
-        "--pull0 --listen tcp://127.0.0.1:99999",
-        "--pull0 --listen tcp://256.0.0.1:80",
-    ] {
-        let [theirs, ours] = run_both(line);
-        assert_eq!((theirs.code, ours.code), (Some(1), Some(1)), "{line}");
-        assert!(ours.err.starts_with(theirs.err.trim_end()), "{ours:?}");
-        assert_eq!(ours.err.lines().count(), 1, "{ours:?}");
-    }
-}
-
-#[test]
-fn help_is_printed_and_exits_with_1() {
-    let options = |help: &Finished| -> BTreeSet<String> {
-        let text = String::from_utf8_lossy(&help.out).into_owned();
-        let words = text.split(|c: char| c.is_whitespace() || "(),.".contains(c));
-        words
-            .filter(|word| word.starts_with('-') && word.len() > 1)
-            .map(str::to_owned)
-            .collect()
-    };
-    for line in ["--help", "-h", "--help --pull0 --bogus", "--pull0 -v --hel"] {
-        let [theirs, ours] = run_both(line);
-        assert_eq!((theirs.code, ours.code), (Some(1), Some(1)), "{line}");
-        assert_eq!((ours.err.as_str(), theirs.err.as_str()), ("", ""), "{line}");
-        assert!(ours.out.starts_with(b"Usage: "), "{ours:?}");
-        let named = options(&ours);
-        for option in options(&theirs) {
-            // A beginning is as good as the whole, and nobody has ZeroTier any more.
-            let found = named.iter().any(|name| name.starts_with(&option));
-            assert!(found || option == "--zt-home", "{line}: {option}");
-        }
-    }
-}
-
-#[test]
-fn version_exits_with_0() {
-    for line in ["--version", "-V", "--pull0 --vers"] {
-        let [theirs, ours] = run_both(line);
-        assert_eq!((theirs.code, ours.code), (Some(0), Some(0)), "{line}");
-        assert_eq!(
-            ours.out,
-            concat!(env!("CARGO_PKG_VERSION"), "\n").as_bytes()
-        );
-    }
-}
-
-#[test]
-fn timeouts_end_receivers_well_and_senders_badly() {
-    let lines = [
-        ("--pull0 --listen inproc://x --recv-timeout 1", 0, ""),
-        ("--sub0 --listen inproc://x --recv-timeout 1", 0, ""),
-        ("--rep0 --listen inproc://x --recv-timeout 1", 0, ""),
-        ("--bus0 --listen inproc://x -D x --recv-timeout 1", 0, ""),
-        ("--pub0 --listen inproc://x -D x", 0, ""),
-        ("--surveyor0 --listen inproc://x -D x", 0, ""),
-        (
-            "--rep0 --listen inproc://x -D x --recv-timeout 1",
-            1,
-            "Receive error: Timed out\n",
-        ),
-        (
-            "--push0 --listen inproc://x -D x --send-timeout 1",
-            1,
-            "Send error: Timed out\n",
-        ),
-        (
-            "--req0 --listen inproc://x -D x --send-timeout 1",
-            1,
-            "Send error: Timed out\n",
-        ),
-    ];
-    thread::scope(|scope| {
-        for (line, code, err) in lines {
-            scope.spawn(move || {
-                for done in run_both(line) {
-                    let found = (done.code, done.err.as_str(), done.out.as_slice());
-                    assert_eq!(found, (Some(code), err, &b""[..]), "{line}");
-                }
-            });
-        }
-    });
-}
+use peers::cat::with_each;
+use peers::{DEADLINE, Data, Place, Program, Scheme, assert_same, body, socket};
+use wirebird::pattern::{PairV0, PairV1, PushSide};
+use wirebird::{Pair1, Pattern, Pub, Pull, Push, Receives, Rep, Req, Sends};
 
 /// Messages whose printed forms are told apart by every format: all bytes, none, and the lengths at which MessagePack
 /// changes its own.
@@ -364,6 +133,25 @@ fn verbose_tells_of_the_connection_and_silent_takes_it_back() {
         assert_eq!(program.start(args).succeed(), expected.as_bytes());
         let args = ["--push0", "--dial", place.url(), "-Dx", "-v", "-q"];
         assert_eq!(program.start(args).succeed(), b"");
+    });
+}
+
+#[test]
+fn every_local_address_is_listened_at() {
+    with_each(|program| {
+        for host in ["", "*"] {
+            let place = Place::new(Scheme::Tcp);
+            let url = format!("tcp://{host}:{}", place.port());
+            let cat = program.start(["--pull0", "--listen", &url, "-C1", "-A", "-v"]);
+            assert_eq!(
+                cat.line("Listening at: "),
+                format!("tcp://:{}", place.port())
+            );
+            let push: Push = socket();
+            push.dial(place.url()).unwrap();
+            push.send("x").unwrap();
+            cat.succeed();
+        }
     });
 }
 
@@ -566,4 +354,97 @@ fn one_sender_serves_all_its_addresses() {
             assert_eq!(pull.recv().unwrap().body(), b"x");
         }
     });
+}
+
+#[test]
+fn a_peer_of_another_protocol_is_dialed_until_the_right_one_comes() {
+    with_each(|program| {
+        let (place, rep): (_, Rep) = (Place::new(Scheme::Tcp), socket());
+        rep.listen(place.url()).unwrap();
+        let cat = program.start(["--pull0", "--dial", place.url(), "-C1", "-Q", "-v"]);
+        let line = format!("Connected to: {}\n", place.url());
+        cat.prints(line.as_bytes());
+        rep.close().unwrap();
+        let push: Push = socket();
+        push.listen(place.url()).unwrap();
+        push.send("at last").unwrap();
+        let out = String::from_utf8(cat.succeed()).unwrap();
+        assert_eq!(out, format!("{line}\"at last\"\n"));
+    });
+}
+
+#[test]
+fn sending_to_a_peer_of_another_protocol_fares_as_with_nobody_there() {
+    with_each(|program| {
+        let (place, rep): (_, Rep) = (Place::new(Scheme::Ipc), socket());
+        rep.listen(place.url()).unwrap();
+        let run = |words: &[&str]| program.run([words, &["--dial", place.url(), "-Dx"]].concat());
+        let done = run(&["--pub0"]);
+        assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
+        let done = run(&["--push0", "--send-timeout=1"]);
+        let expected = (Some(1), "Send error: Timed out\n");
+        assert_eq!((done.code, done.err.as_str()), expected);
+    });
+}
+
+#[test]
+fn a_pair_that_is_taken_is_dialed_in_vain() {
+    with_each(|program| {
+        let (place, first): (_, Pair1) = (Place::new(Scheme::Tcp), socket());
+        first.listen(place.url()).unwrap();
+        let second: Pair1 = socket();
+        second.dial(place.url()).unwrap();
+        let args = ["--pair1", "--dial", place.url(), "--recv-timeout=1", "-v"];
+        let done = program.run(args);
+        assert_eq!((done.code, done.err.as_str()), (Some(0), ""));
+        let line = format!("Connected to: {}\n", place.url());
+        assert_eq!(done.out, line.as_bytes());
+    });
+}
+
+/// Takes a connection of a pusher, answers as a puller would, and gives what the pusher writes afterwards.
+fn accept_pusher(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.write_all(b"\0SP\0\0\x51\0\0").unwrap();
+    let mut header = [0; 8];
+    stream.read_exact(&mut header).unwrap();
+    assert_eq!(&header, b"\0SP\0\0\x50\0\0");
+    stream
+}
+
+#[test]
+fn a_sender_does_not_wait_for_a_peer_that_does_not_read() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    // A busy machine is slow now and then, and not each time.
+    let soon = (0..5).any(|_| {
+        let started = Instant::now();
+        let cat = Program::wirebird_cat().start(["--push0", "--dial", &url, "-Dx"]);
+        let _silent = accept_pusher(&listener);
+        cat.succeed();
+        started.elapsed() < Duration::from_millis(900)
+    });
+    assert!(soon);
+}
+
+#[test]
+fn a_sender_waits_for_a_peer_that_reads_slowly() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("tcp://{}", listener.local_addr().unwrap());
+    let sent = body(16 << 20, 3);
+    let data = Data::new(&sent);
+    let cat = Program::wirebird_cat().start(["--push0", "--dial", &url, &data.option()]);
+    let mut stream = accept_pusher(&listener);
+    let mut received = Vec::new();
+    let mut piece = vec![0; 256 << 10];
+    loop {
+        match stream.read(&mut piece).unwrap() {
+            0 => break,
+            count => received.extend_from_slice(&piece[..count]),
+        }
+        // So slow that it takes longer than the peer is given to close.
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_same(&received[8..], &sent, "the message");
+    cat.succeed();
 }
