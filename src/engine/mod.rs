@@ -3,6 +3,7 @@
 mod close;
 mod core;
 mod dialer;
+mod direct;
 mod endpoint;
 mod events;
 mod listener;

@@ -60,6 +60,8 @@ pub(super) struct PipeSlot {
     pub(super) connection: Arc<dyn Connection>,
     /// The reactor's key for it, if it has a descriptor.
     pub(super) key: Option<usize>,
+    /// A thread waits for the descriptor itself; see [`super::direct`].
+    pub(super) attended: bool,
     pub(super) tx: Tx,
     pub(super) rx: Rx,
     pub(super) stats: PipeStats,
@@ -91,7 +93,8 @@ pub(super) struct Tx {
 }
 
 /// Whether messages follow each other so closely that writing each by itself costs more than half of the sender's
-/// time, be it to this pipe alone or to all pipes of the socket in turn. Then they are held back until there are [`BATCH_WRITE`] bytes or the reactor flushes them.
+/// time, be it to this pipe alone or to all pipes of the socket in turn, and without anything coming back. Then they
+/// are held back until there are [`BATCH_WRITE`] bytes or the reactor flushes them.
 #[derive(Default)]
 pub(super) struct Pace {
     pub(super) batching: bool,
@@ -130,6 +133,7 @@ impl PipeSlot {
         Self {
             connection,
             key: None,
+            attended: false,
             tx: Tx {
                 filling: Batch::new(framing),
                 draining: Batch::new(framing),
@@ -220,6 +224,12 @@ impl Pace {
             self.since_flush = STREAM;
         }
         begins
+    }
+
+    /// Something was received: the peer may be waiting for what it is sent before it goes on.
+    #[inline]
+    pub(super) fn received(&mut self) {
+        self.streak = 0;
     }
 
     /// The reactor flushes now. Ends batching if too few messages came since the last time.

@@ -44,6 +44,9 @@ impl Core {
         if let Some(pipe) = state.world.pipes.get_mut(id) {
             pipe.rx.readable |= event.readable;
             pipe.rx.hangup |= event.hangup;
+            if pipe.attended && !event.hangup && !event.writable {
+                return false;
+            }
             if event.writable && (mem::take(&mut pipe.tx.blocked) || pipe.tx.demand.is_some()) {
                 if let (Some(fd), Some(key)) = (pipe.connection.fd(), pipe.key) {
                     // Failing to change the interest costs a needless event at most.
@@ -190,6 +193,7 @@ impl Core {
             pipe.rx.reading = false;
             match received {
                 Ok(Received::Some { more }) => {
+                    pipe.tx.pace.received();
                     pipe.rx.readable |= more || pipe.rx.hangup;
                     if once {
                         self.reactor.note_read();
@@ -212,6 +216,17 @@ impl Core {
             progress |= self.announce(&mut state, id);
         }
         (state, progress)
+    }
+
+    /// Reads what events have told of while a thread attended to the pipes, that now leaves.
+    pub(super) fn read_noted<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
+        let noted = state.world.pipes.iter();
+        let noted = noted.filter(|(_, pipe)| pipe.rx.readable);
+        let noted: Vec<PipeId> = noted.map(|(id, _)| id).collect();
+        for id in noted {
+            state = self.read(state, id, Want::All).0;
+        }
+        state
     }
 
     /// Reads a pipe until there is nothing more, whatever events have said.
@@ -494,6 +509,11 @@ impl Core {
         if let (Some(fd), Some(key)) = (pipe.connection.fd(), pipe.key) {
             self.reactor.remove(fd, key);
         }
+        if pipe.attended {
+            // Whoever attends to it keeps the connection open.
+            world.receivers.drain(&mut world.wakes);
+            world.senders.drain(&mut world.wakes);
+        }
         stats.past.add(&pipe.stats);
         if matches!(why, Error::Malformed(_) | Error::MessageTooLong { .. }) {
             stats.malformed += 1;
@@ -518,7 +538,7 @@ impl Core {
 impl World {
     /// Gives up a connection that was used without the lock. If its pipe has gone meanwhile, this may be the last
     /// one to hold it, and it must not be dropped under the lock.
-    fn put_back(&mut self, id: PipeId, connection: Arc<dyn Connection>) {
+    pub(super) fn put_back(&mut self, id: PipeId, connection: Arc<dyn Connection>) {
         if !self.pipes.contains(id) {
             self.gone.push(connection);
         }

@@ -3,7 +3,6 @@
 use std::task::Waker;
 
 use super::core::{Core, Guard, Patience, Phase, State, Timeouts, after};
-use super::reactor::block_until;
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -62,7 +61,7 @@ impl Core {
         if let Some(outcome) = spun {
             return outcome;
         }
-        let outcome = block_until(self.reactor, deadline, |waker| {
+        let outcome = self.block(deadline, |waker| {
             done(self.poll_recv(ctx, op, message, waker))
         });
         outcome.unwrap_or_else(|timed_out| {

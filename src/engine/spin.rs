@@ -22,12 +22,23 @@ const ATTEMPTS: u32 = 4;
 
 /// Threads of the process that spin now.
 static SPINNING: AtomicU32 = AtomicU32::new(0);
+/// Waits of all threads of the process that are over.
+static WAITS: AtomicU32 = AtomicU32::new(0);
+/// Waits of other threads between two of a socket's that say that the processors are needed for them.
+const CROWD: u32 = 4;
+
+/// Takes note that a thread has slept and goes on.
+pub(super) fn note_wait() {
+    WAITS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// A socket's record of how well spinning has paid.
 pub(super) struct Spin {
     budget: AtomicU64,
     score: AtomicI32,
     skipped: AtomicU32,
+    /// [`WAITS`] when it was last looked at.
+    waits: AtomicU32,
 }
 
 impl Spin {
@@ -36,6 +47,7 @@ impl Spin {
             budget: AtomicU64::new(0),
             score: AtomicI32::new(BEST / 2),
             skipped: AtomicU32::new(0),
+            waits: AtomicU32::new(0),
         };
         spin.set_budget(budget);
         spin
@@ -57,6 +69,11 @@ impl Spin {
     fn budget(&self) -> Option<Duration> {
         let budget = self.budget.load(Ordering::Relaxed);
         if budget == 0 {
+            return None;
+        }
+        let waits = WAITS.load(Ordering::Relaxed);
+        let others = waits.wrapping_sub(self.waits.swap(waits, Ordering::Relaxed));
+        if others > CROWD {
             return None;
         }
         if self.score.load(Ordering::Relaxed) <= 0
