@@ -22,9 +22,11 @@ impl Core {
         let mut state = self.lock();
         let (op, otherwise) = match patience {
             Patience::Try => (OpId::TRY, Otherwise::GivesUp),
+            _ if self.spin.expects_to_sleep() => (state.next_op(), Otherwise::Waits),
             _ => (state.next_op(), Otherwise::TriesAgain),
         };
         let (state, received) = self.recv_now(state, ctx, op, message, otherwise);
+        self.spin.found(received != Ok(false));
         match received {
             Ok(false) => self.recv_slowly(state, ctx, op, message, patience, own),
             outcome => {

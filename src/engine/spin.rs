@@ -1,6 +1,6 @@
 //! Looking for a message for a moment before sleeping, as long as that has lately paid.
 
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ use crate::transports::Connection;
 const BEST: i32 = 16;
 /// While spinning does not pay, one wait in this many still tries it.
 const PROBE: u32 = 32;
+/// Receives in a row that found nothing at first, before they no longer look.
+const MISSES: u32 = 4;
 /// Sockets with more pipes look for messages through the poller.
 pub(super) const DIRECT_PIPES: usize = 4;
 /// Rounds to wait before messages are fetched that a sender in this process has: fetching several at a time costs
@@ -39,6 +41,10 @@ pub(super) struct Spin {
     skipped: AtomicU32,
     /// [`WAITS`] when it was last looked at.
     waits: AtomicU32,
+    /// Whether other threads needed the processors then.
+    crowded: AtomicBool,
+    /// Receives in a row that found nothing when they began.
+    misses: AtomicU32,
 }
 
 impl Spin {
@@ -48,6 +54,8 @@ impl Spin {
             score: AtomicI32::new(BEST / 2),
             skipped: AtomicU32::new(0),
             waits: AtomicU32::new(0),
+            crowded: AtomicBool::new(false),
+            misses: AtomicU32::new(0),
         };
         spin.set_budget(budget);
         spin
@@ -73,7 +81,9 @@ impl Spin {
         }
         let waits = WAITS.load(Ordering::Relaxed);
         let others = waits.wrapping_sub(self.waits.swap(waits, Ordering::Relaxed));
-        if others > CROWD {
+        let crowded = others > CROWD;
+        self.crowded.store(crowded, Ordering::Relaxed);
+        if crowded {
             return None;
         }
         if self.score.load(Ordering::Relaxed) <= 0
@@ -85,6 +95,27 @@ impl Spin {
             return None;
         }
         Some(Duration::from_nanos(budget))
+    }
+
+    /// Whether a receive is likely to find nothing when it begins, and to sleep at once: asking the kernel before it is
+    /// told of something would be in vain.
+    pub(super) fn expects_to_sleep(&self) -> bool {
+        let misses = self.misses.load(Ordering::Relaxed);
+        misses >= MISSES
+            && !misses.is_multiple_of(PROBE)
+            && (self.budget.load(Ordering::Relaxed) == 0 || self.crowded.load(Ordering::Relaxed))
+    }
+
+    /// Takes note of whether a receive found a message when it began.
+    #[inline]
+    pub(super) fn found(&self, found: bool) {
+        let misses = self.misses.load(Ordering::Relaxed);
+        // Writing only what changes keeps the line shared between threads.
+        if !found {
+            self.misses.store(misses.wrapping_add(1), Ordering::Relaxed);
+        } else if misses != 0 {
+            self.misses.store(0, Ordering::Relaxed);
+        }
     }
 
     fn learn(&self, paid: bool) {
