@@ -148,8 +148,8 @@ impl Core {
     }
 
     /// Delivers what a pipe has, and reads more, until there is nothing more or the machine has enough. Who wants one
-    /// message reads at least once, and again only if that gave nothing and something came meanwhile. Returns
-    /// whether anything was delivered.
+    /// message reads at least once, and again only while that gave no message and there may be more. Returns whether
+    /// anything was delivered.
     fn read<'a>(&'a self, mut state: Guard<'a>, id: PipeId, want: Want) -> (Guard<'a>, bool) {
         let mut progress = false;
         let (once, otherwise) = match want {
@@ -194,6 +194,8 @@ impl Core {
             match received {
                 Ok(Received::Some { more }) => {
                     pipe.tx.pace.received();
+                    // What came may be a part of a message whose rest is there, too.
+                    missed = once;
                     pipe.rx.readable |= more || pipe.rx.hangup;
                     if once {
                         self.reactor.note_read();

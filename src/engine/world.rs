@@ -73,6 +73,22 @@ impl World {
         self.events.push_back(event);
     }
 
+    /// A pipe's machine found no message: nothing holds the pipe now.
+    #[cold]
+    fn drained(&mut self, id: PipeId) {
+        let Some(pipe) = self.pipes.get_mut(id) else {
+            return;
+        };
+        let rx = &mut pipe.rx;
+        rx.held = false;
+        if let Err(error) = rx.decoder.ready() {
+            self.close(id, error);
+        } else if rx.readable || rx.ended.is_some() {
+            self.drained.push(id);
+            self.busy = true;
+        }
+    }
+
     /// Wakes whoever waits for pipes to change.
     pub(super) fn pipes_changed(&mut self) {
         self.watchers.drain(&mut self.wakes);
@@ -109,33 +125,25 @@ impl Io for World {
     #[inline]
     fn peek(&mut self, id: PipeId) -> Option<&[u8]> {
         let rx = &mut self.pipes.get_mut(id)?.rx;
-        match rx.decoder.ready() {
-            Ok(true) if !rx.closed => {}
-            Ok(_) => {
-                rx.held = false;
-                if rx.readable || rx.ended.is_some() {
-                    self.drained.push(id);
-                    self.busy = true;
-                }
-                return None;
-            }
-            Err(error) => {
-                self.close(id, error);
-                return None;
-            }
+        if rx.decoder.ready() != Ok(true) || rx.closed {
+            self.drained(id);
+            return None;
         }
         Some(self.pipes.get(id)?.rx.decoder.front())
     }
 
     #[inline]
-    fn take(&mut self, id: PipeId, message: &mut Message) {
-        let Some(pipe) = self.pipes.get_mut(id) else {
-            return;
-        };
+    fn take(&mut self, id: PipeId, message: &mut Message) -> Option<&[u8]> {
+        let pipe = self.pipes.get_mut(id)?;
         pipe.rx.decoder.take(message);
         message.set_pipe(Some(id));
         pipe.stats.rx_msgs += 1;
         pipe.stats.rx_bytes += message.len() as u64;
+        if pipe.rx.decoder.ready() != Ok(true) || pipe.rx.closed {
+            self.drained(id);
+            return None;
+        }
+        Some(self.pipes.get(id)?.rx.decoder.front())
     }
 
     fn close_pipe(&mut self, pipe: PipeId, why: Error) {

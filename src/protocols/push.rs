@@ -81,11 +81,13 @@ impl Protocol for Push {
         if !self.raw {
             message.header_clear();
         }
-        let Some(pipe) = self.ready.pop_front() else {
+        let Some(&pipe) = self.ready.front() else {
             return self.unsent.offer(message);
         };
-        if io.push(pipe, message) {
-            self.ready.push_back(pipe);
+        if !io.push(pipe, message) {
+            self.ready.pop_front();
+        } else if self.ready.len() > 1 {
+            self.ready.rotate_left(1);
         }
         Sent::Done
     }
