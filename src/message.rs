@@ -255,7 +255,20 @@ impl Message {
     /// # Errors
     ///
     /// [`Error::InvalidArgument`] when the header would pass 64 bytes.
+    #[inline]
     pub fn header_append(&mut self, data: &[u8]) -> Result<()> {
+        if self.header_start == self.header_end && self.is_inline() && data.len() <= HEADER_ROOM {
+            // A first word goes right before the body, where nothing has to be moved.
+            if let Some(at) = self.start.checked_sub(data.len()) {
+                self.area[at..self.start].copy_from_slice(data);
+                self.set_header(at, self.start);
+                return Ok(());
+            }
+        }
+        self.header_extend(data)
+    }
+
+    fn header_extend(&mut self, data: &[u8]) -> Result<()> {
         let at = self.grow_header(data.len())?;
         let end = usize::from(self.header_end);
         self.area

@@ -31,6 +31,7 @@ pub(crate) fn hop(size: usize) -> impl FnMut() {
             .header_append_u32(0x8000_0001)
             .expect("an empty header has room");
         message.flatten();
-        backtrace::take(black_box(&mut message), Some(8)).expect("the stack is complete");
+        let words = backtrace::words(black_box(message.body()), Some(8));
+        message.unwrap_words(words.expect("the stack is complete"));
     }
 }

@@ -80,7 +80,7 @@ mod messages {
 #[divan::bench_group(name = "queue")]
 mod queues {
     use super::*;
-    use hot::machines::{dropping_queue, pausing_queue, send_queue};
+    use hot::machines::{dropping_queue, holding_queue, send_queue};
 
     #[divan::bench]
     fn send(bencher: Bencher) {
@@ -89,7 +89,7 @@ mod queues {
 
     #[divan::bench]
     fn pausing(bencher: Bencher) {
-        run(bencher, MESSAGES, pausing_queue());
+        run(bencher, MESSAGES, holding_queue());
     }
 
     #[divan::bench]

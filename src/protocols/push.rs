@@ -84,10 +84,12 @@ impl Protocol for Push {
         let Some(&pipe) = self.ready.front() else {
             return self.unsent.offer(message);
         };
-        if !io.push(pipe, message) {
+        let ready = io.push(pipe, message);
+        if !ready || self.ready.len() > 1 {
             self.ready.pop_front();
-        } else if self.ready.len() > 1 {
-            self.ready.rotate_left(1);
+            if ready {
+                self.ready.push_back(pipe);
+            }
         }
         Sent::Done
     }

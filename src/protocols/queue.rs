@@ -153,10 +153,11 @@ impl<A: Admission> HoldingQueue<A> {
             Some(Verdict::Admit) => true,
             Some(_) => self.has_message(pipe, io),
         };
-        if !more {
+        if !more || self.held.len() > 1 {
             self.held.pop_front();
-        } else if self.held.len() > 1 {
-            self.held.rotate_left(1);
+            if more {
+                self.held.push_back(pipe);
+            }
         }
         true
     }
