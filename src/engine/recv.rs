@@ -88,7 +88,8 @@ impl Core {
             Ok(false) => receivers.add(op, ctx, waker),
             // Another one may find something too, and only one was woken.
             Ok(true) => wakes.extend(receivers.take_one(ctx)),
-            Err(_) => {}
+            // What came while this thread attended to the pipes may be for others.
+            Err(_) => state = self.read_noted(state),
         }
         self.finish(state);
         received
