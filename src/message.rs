@@ -368,8 +368,9 @@ impl Message {
         Some((self.area.get(from..)?.first_chunk()?, len))
     }
 
-    /// A message with the first `len` bytes of `window` as its body.
-    #[inline]
+    /// A message with the first `len` bytes of `window` as its body. Not inlined, so that it is made where the caller
+    /// wants it: moved right after it was written, it would make the processor wait.
+    #[inline(never)]
     pub(crate) fn from_window(window: &[u8], len: usize) -> Self {
         let mut message = Self::new();
         message.fill(window, len);

@@ -18,7 +18,7 @@ const MISSES: u32 = 4;
 pub(super) const DIRECT_PIPES: usize = 4;
 /// Rounds to wait before messages are fetched that a sender in this process has: fetching several at a time costs
 /// both sides less.
-const LEISURE: u32 = 8;
+const LEISURE: u32 = 32;
 /// Attempts between two looks at the clock.
 const ATTEMPTS: u32 = 4;
 
