@@ -109,6 +109,7 @@ impl Core {
                     room.push(id);
                 }
             }
+            state.world.list_readable(id);
             state.world.put_back(id, connection);
         }
         for id in room {

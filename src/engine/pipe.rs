@@ -115,6 +115,8 @@ pub(super) struct Rx {
     pub(super) closed: bool,
     /// The connection may have something to read.
     pub(super) readable: bool,
+    /// The pipe is on the list of those that may.
+    pub(super) listed: bool,
     /// The end must be looked for: no event will tell of it again.
     pub(super) hangup: bool,
     /// Why nothing more will come, once that is so; the pipe goes when what came is delivered.
@@ -153,6 +155,7 @@ impl PipeSlot {
                 saturated: false,
                 closed: false,
                 readable: true,
+                listed: false,
                 hangup: false,
                 ended: None,
             },

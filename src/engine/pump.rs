@@ -45,6 +45,7 @@ impl Core {
             pipe.rx.readable |= event.readable;
             pipe.rx.hangup |= event.hangup;
             if pipe.attended && !event.hangup && !event.writable {
+                state.world.list_readable(id);
                 return false;
             }
             if event.writable && (mem::take(&mut pipe.tx.blocked) || pipe.tx.demand.is_some()) {
@@ -116,12 +117,11 @@ impl Core {
         let direct = otherwise != Otherwise::Waits && state.world.pipes.len() <= DIRECT_PIPES;
         // Among many pipes only those are looked at that were said to have something, so they have to say so.
         let want = Want::One(if direct { otherwise } else { Otherwise::Waits });
-        while !progress {
+        if direct && !progress {
             let mut ids = [None; DIRECT_PIPES];
-            let wanted = state.world.pipes.iter();
-            let wanted =
-                wanted.filter(|(_, pipe)| pipe.rx.is_open() && (direct || pipe.rx.readable));
-            for (slot, (id, _)) in ids.iter_mut().zip(wanted) {
+            let open = state.world.pipes.iter();
+            let open = open.filter(|(_, pipe)| pipe.rx.is_open());
+            for (slot, (id, _)) in ids.iter_mut().zip(open) {
                 *slot = Some(id);
             }
             for id in ids.into_iter().flatten() {
@@ -129,8 +129,11 @@ impl Core {
                 state = self.settle(back);
                 progress |= delivered;
             }
-            if direct || ids[0].is_none() {
-                break;
+        } else if !direct {
+            while !progress && let Some(id) = state.world.next_readable() {
+                let (back, delivered) = self.read(state, id, want);
+                state = self.settle(back);
+                progress = delivered;
             }
         }
         (state, progress)
@@ -217,6 +220,7 @@ impl Core {
             pipe.rx.decoder = decoder;
             progress |= self.announce(&mut state, id);
         }
+        state.world.list_readable(id);
         (state, progress)
     }
 

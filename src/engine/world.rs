@@ -30,6 +30,9 @@ pub(super) struct World {
     pub(super) drained: Vec<PipeId>,
     /// Pipes that may have something to read which a receive left there.
     pub(super) unread: Vec<PipeId>,
+    /// Pipes that may have something to read, each once, the one that has had it longest first. Some may be held, or
+    /// have been read since.
+    pub(super) readable: VecDeque<PipeId>,
     /// Pipes to close.
     pub(super) condemned: Vec<(PipeId, Error)>,
     /// To be woken once the lock is given up.
@@ -84,9 +87,33 @@ impl World {
         if let Err(error) = rx.decoder.ready() {
             self.close(id, error);
         } else if rx.readable || rx.ended.is_some() {
+            self.list_readable(id);
             self.drained.push(id);
             self.busy = true;
         }
+    }
+
+    /// Lists a pipe that may have something to read, for receives that look for messages among many pipes.
+    pub(super) fn list_readable(&mut self, id: PipeId) {
+        if let Some(pipe) = self.pipes.get_mut(id)
+            && pipe.rx.readable
+            && !std::mem::replace(&mut pipe.rx.listed, true)
+        {
+            self.readable.push_back(id);
+        }
+    }
+
+    /// Takes the next pipe from the list that may really be read.
+    pub(super) fn next_readable(&mut self) -> Option<PipeId> {
+        while let Some(id) = self.readable.pop_front() {
+            if let Some(pipe) = self.pipes.get_mut(id) {
+                pipe.rx.listed = false;
+                if pipe.rx.readable && pipe.rx.is_open() {
+                    return Some(id);
+                }
+            }
+        }
+        None
     }
 
     /// Wakes whoever waits for pipes to change.
