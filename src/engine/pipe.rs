@@ -15,7 +15,8 @@ use crate::wire::{Batch, Decoder};
 /// Bytes that may wait in a pipe's outgoing batch before the pipe counts as full.
 const BATCH_LIMIT: usize = 128 * 1024;
 /// The same within a process: what the other end works off before a sender stops looking for room and sleeps.
-const LOCAL_LIMIT: usize = 32 * 1024;
+const LOCAL_LIMIT: usize = 16 * 1024;
+const LOCAL_WRITE: usize = 4 * 1024;
 /// Bytes at which a batch that is held back is written by the sender itself.
 const BATCH_WRITE: usize = 16 * 1024;
 /// Writes in a row that came close together, before output is held back to be batched.
@@ -184,11 +185,10 @@ impl Tx {
         if self.writing || self.blocked {
             return false;
         }
-        let due = match &self.demand {
-            Some(demand) => demand.offer(),
-            None => !self.pace.batching,
-        };
-        due || self.filling.len() >= BATCH_WRITE
+        match &self.demand {
+            Some(demand) => demand.offer() || self.filling.len() >= LOCAL_WRITE,
+            None => !self.pace.batching || self.filling.len() >= BATCH_WRITE,
+        }
     }
 
     /// Whether everything that was handed to the pipe has gone to the kernel, or never will.
