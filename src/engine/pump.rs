@@ -520,6 +520,9 @@ impl Core {
             world.receivers.drain(&mut world.wakes);
             world.senders.drain(&mut world.wakes);
         }
+        if pipe.rx.listed {
+            world.readable.retain(|&listed| listed != id);
+        }
         stats.past.add(&pipe.stats);
         if matches!(why, Error::Malformed(_) | Error::MessageTooLong { .. }) {
             stats.malformed += 1;
