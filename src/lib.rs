@@ -131,15 +131,16 @@ mod url;
 mod wire;
 
 pub use address::{Address, Credentials};
-pub use engine::{DropStats, Event, Monitor, PipeInfo, PipeStats, SocketStats};
+pub use engine::{DropStats, Event, EventFuture, Monitor, PipeInfo, PipeStats, SocketStats};
 pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError, UrlFault};
 pub use message::{Message, PipeId};
 pub use options::{EndpointOptions, Keepalive, SocketOptions};
 pub use protocols::ProtocolInfo;
 pub use socket::pattern;
 pub use socket::{
-    Bus, Context, Contexts, Dialer, Listener, Pair0, Pair1, PairPoly, Pattern, Pipe, Pub, Pull,
-    Push, RawKind, RawSocket, Receives, Rep, Req, Respondent, Sends, Socket, Sub, Subscribes,
-    Surveyor, forward, reflect,
+    AcceptFuture, AnswerFuture, AnswerIter, Answers, Bus, Context, Contexts, Dialer, Listener,
+    Pair0, Pair1, PairPoly, Pattern, Pipe, Pub, Pull, Push, RawKind, RawSocket, Receives,
+    RecvFuture, Rep, Replies, ReplyFuture, Req, Request, RequestFuture, Respondent, SendFuture,
+    Sends, Socket, Sub, Subscribes, Surveyor, forward, reflect,
 };
 pub use url::{Family, Host, Transport, Url};

@@ -1,4 +1,4 @@
-//! What every protocol promises, over every transport, in the blocking and the try form.
+//! What every protocol promises, over every transport, in the blocking, the try and the async form.
 //!
 //! A row is a protocol: two sockets and how they talk. The checks know only the row's shape.
 
@@ -50,6 +50,16 @@ macro_rules! matrix {
             #[test]
             fn traffic_in_all_directions_keeps_its_order_when_trying() {
                 checks::all_directions(&$row(), $via, Mode::Trying);
+            }
+
+            #[test]
+            fn every_size_arrives_whole_when_awaited() {
+                checks::every_size(&$row(), $via, Mode::Awaiting);
+            }
+
+            #[test]
+            fn traffic_in_all_directions_keeps_its_order_when_awaited() {
+                checks::all_directions(&$row(), $via, Mode::Awaiting);
             }
 
             #[test]

@@ -9,7 +9,7 @@ use super::endpoint::Endpoint;
 use super::events::{Filter, Monitor, Observer, Observers};
 use super::lock;
 use super::pipe::{PipeInfo, PipeStats};
-use super::reactor::{Reactor, block_until};
+use super::reactor::Reactor;
 use super::spin::Spin;
 use super::stats::Counters;
 use super::timers::{Timed, TimerKey};
@@ -25,7 +25,7 @@ pub(crate) struct Core {
     pub(crate) id: u32,
     pub(crate) info: ProtocolInfo,
     pub(crate) raw: bool,
-    pub(super) reactor: &'static Reactor,
+    pub(crate) reactor: &'static Reactor,
     pub(super) state: Mutex<State>,
     /// Counts what happened to the pipes, for threads that spin.
     pub(super) changes: AtomicU32,
@@ -218,50 +218,6 @@ impl Core {
 
     pub(crate) fn unsubscribe(&self, ctx: CtxId, topic: &[u8]) -> Result<()> {
         self.open()?.machine.unsubscribe(ctx, topic)
-    }
-
-    // ---- waiting for pipes ----
-
-    /// Waits until `ready` says so; it is asked again whenever a pipe comes, goes, or runs empty.
-    pub(super) fn wait_for(
-        &self,
-        deadline: Option<Instant>,
-        mut ready: impl FnMut(&mut State) -> Option<Result<()>>,
-    ) -> Result<()> {
-        let op = self.lock().next_op();
-        let outcome = block_until(self.reactor, deadline, |waker| {
-            let mut state = self.lock();
-            let outcome = ready(&mut state);
-            if outcome.is_none() {
-                state.world.watchers.add(op, CtxId::SOCKET, waker);
-            }
-            self.finish(state);
-            outcome
-        });
-        self.lock().world.watchers.remove(op, CtxId::SOCKET);
-        outcome.flatten()
-    }
-
-    /// Waits until at least `count` peers are connected.
-    pub(crate) fn wait_for_peers(&self, count: usize, timeout: Duration) -> Result<()> {
-        self.wait_for(after(timeout), |state| {
-            if state.phase != Phase::Open {
-                return Some(Err(Error::Closed));
-            }
-            (state.world.pipes.len() >= count).then_some(Ok(()))
-        })
-    }
-
-    /// Waits until everything that was accepted has gone to the kernel.
-    pub(crate) fn flush(&self, timeout: Duration) -> Result<()> {
-        let state = self.push_out(self.lock());
-        self.finish(state);
-        self.wait_for(after(timeout), |state| {
-            if state.phase == Phase::Closed {
-                return Some(Err(Error::Closed));
-            }
-            state.is_flushed().then_some(Ok(()))
-        })
     }
 
     // ---- looking ----

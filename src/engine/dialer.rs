@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use std::{mem, thread};
 
 use super::core::{Core, after};
+use super::deadline::{block_on, within};
 use super::endpoint::{Endpoint, Shaking};
 use super::events::Event;
 use super::lock;
@@ -105,15 +106,27 @@ impl Dialing {
     /// Starts dialing and waits for the first attempt. If that fails the dialer may be started again.
     pub(crate) fn start_and_wait(self: &Arc<Self>, timeout: Option<Duration>) -> Result<()> {
         let timeout = timeout.unwrap_or_else(|| self.options().connect_timeout);
-        self.begin(true)?;
         let core = self.core.upgrade().ok_or(Error::Closed)?;
-        let outcome = core.wait_for(after(timeout), |_| lock(&self.state).first.take());
-        lock(&self.state).awaited = false;
-        if outcome.is_err() {
-            self.reset(DialPhase::Idle);
-            core.drop_endpoint(&Endpoint::Dialer(self.clone()));
-        }
-        outcome
+        block_on(core.reactor, after(timeout), self.first_attempt(&core))
+    }
+
+    /// As [`start_and_wait`](Self::start_and_wait), as a future.
+    pub(crate) async fn start_and_wait_async(
+        self: &Arc<Self>,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        let timeout = timeout.unwrap_or_else(|| self.options().connect_timeout);
+        let core = self.core.upgrade().ok_or(Error::Closed)?;
+        within(core.reactor, timeout, self.first_attempt(&core)).await
+    }
+
+    /// Dropping the future before the attempt has succeeded is as if it had failed.
+    async fn first_attempt(self: &Arc<Self>, core: &Core) -> Result<()> {
+        self.begin(true)?;
+        let mut attempt = FirstAttempt(Some(self));
+        core.watch(|_| lock(&self.state).first.take()).await?;
+        attempt.0 = None;
+        Ok(())
     }
 
     fn begin(self: &Arc<Self>, awaited: bool) -> Result<()> {
@@ -357,6 +370,20 @@ impl Dialing {
         drop(state);
         if let Some(core) = self.core.upgrade() {
             core.wake_watchers();
+        }
+    }
+}
+
+/// The dialer while somebody waits for its first attempt.
+struct FirstAttempt<'a>(Option<&'a Arc<Dialing>>);
+
+impl Drop for FirstAttempt<'_> {
+    fn drop(&mut self) {
+        let Some(dialer) = self.0 else { return };
+        lock(&dialer.state).awaited = false;
+        dialer.reset(DialPhase::Idle);
+        if let Some(core) = dialer.core.upgrade() {
+            core.drop_endpoint(&Endpoint::Dialer(dialer.clone()));
         }
     }
 }

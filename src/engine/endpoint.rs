@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Phase, State, after};
+use super::deadline::block_on;
 use super::dialer::Dialing;
 use super::events::Event;
 use super::listener::Listening;
@@ -216,6 +217,15 @@ impl Shaking {
     }
 }
 
+/// Gives a handshake up when nobody waits for it any more.
+struct Abort(Arc<Shaking>);
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort(Error::Closed);
+    }
+}
+
 impl Source for Shaking {
     fn ready(self: Arc<Self>, _: poller::Event) -> bool {
         self.advance();
@@ -338,11 +348,25 @@ impl Core {
         limit: usize,
         timeout: Duration,
     ) -> Result<PipeId> {
+        block_on(
+            self.reactor,
+            None,
+            self.adopt_async(handshake, limit, timeout),
+        )
+    }
+
+    /// As [`adopt`](Self::adopt), as a future. Dropping it gives the handshake up.
+    pub(crate) async fn adopt_async(
+        self: &Arc<Self>,
+        handshake: Box<dyn Handshake>,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<PipeId> {
         drop(self.open()?);
         let result = Arc::new(Mutex::new(None));
         let shared = result.clone();
         let me: Weak<Self> = self.me.clone();
-        Shaking::start(
+        let shaking = Shaking::start(
             self.clone(),
             None,
             String::new(),
@@ -358,13 +382,8 @@ impl Core {
                 }
             },
         );
-        let mut id = None;
-        self.wait_for(None, |_| {
-            lock(&result)
-                .take()
-                .map(|done: Result<PipeId>| done.map(|done| id = Some(done)))
-        })?;
-        id.ok_or(Error::Closed)
+        let _abandoned = Abort(shaking);
+        self.watch(|_| lock(&result).take()).await
     }
 
     /// Closes one pipe.

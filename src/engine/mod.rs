@@ -2,10 +2,12 @@
 
 mod close;
 mod core;
+mod deadline;
 mod dialer;
 mod endpoint;
 mod events;
 mod listener;
+mod operation;
 mod park;
 mod pipe;
 mod pipes;
@@ -17,14 +19,17 @@ mod spin;
 mod stats;
 mod timers;
 mod waiters;
+mod watch;
 mod world;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::core::{Core, Patience, Timeouts};
+pub(crate) use deadline::Deadline;
 pub(crate) use dialer::Dialing;
-pub use events::{Event, Monitor};
+pub use events::{Event, EventFuture, Monitor};
 pub(crate) use listener::Listening;
+pub(crate) use operation::{Receiving, Sending};
 pub use pipe::{PipeInfo, PipeStats};
 pub use stats::SocketStats;
 pub use world::DropStats;

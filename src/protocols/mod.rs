@@ -312,6 +312,12 @@ pub(crate) trait Protocol: Send {
         let _ = (ctx, op, io);
     }
 
+    /// A receive that was told `false` is no longer wanted, but what it waited for is: a request or survey goes on,
+    /// and the next receive has what comes of it.
+    fn release_recv(&mut self, ctx: CtxId, op: OpId, io: &mut dyn Io) {
+        self.cancel_recv(ctx, op, io);
+    }
+
     /// Whether a receive on the default context would return a message now.
     fn can_recv(&self) -> bool {
         false

@@ -228,6 +228,16 @@ impl Protocol for Surveyor {
         }
     }
 
+    fn release_recv(&mut self, ctx: CtxId, op: OpId, io: &mut dyn Io) {
+        self.ended_recvs.remove(&op);
+        if let Some(context) = self.contexts.get_mut(&ctx)
+            && context.forget_receiver(op)
+            && !context.answers.is_empty()
+        {
+            io.wake_recv(ctx);
+        }
+    }
+
     // ---- timers ----
 
     fn deadline(&self) -> Option<Instant> {

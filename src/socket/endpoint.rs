@@ -64,6 +64,19 @@ impl Dialer {
         self.core.start_and_wait(timeout)
     }
 
+    /// [`start_and_wait`](Self::start_and_wait) for async code. The time counts from the first poll.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before it is ready stops the dialer, which may be started again.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_and_wait`](Self::start_and_wait).
+    pub async fn start_and_wait_async(&self, timeout: Option<Duration>) -> Result<()> {
+        self.core.start_and_wait_async(timeout).await
+    }
+
     /// Closes the dialer and its pipe. Nothing that is on its way is waited for.
     pub fn close(&self) {
         self.core.close();

@@ -1,5 +1,6 @@
 //! The sockets: typed handles on the engine.
 
+mod asynchronous;
 mod context;
 mod device;
 mod endpoint;
@@ -13,16 +14,21 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use asynchronous::{
+    AcceptFuture, AnswerFuture, AnswerIter, Answers, RecvFuture, ReplyFuture, Request,
+    RequestFuture, SendFuture,
+};
 pub use context::Context;
 pub use device::{forward, reflect};
 pub use endpoint::{Dialer, Listener, Pipe};
 use pattern::{
-    BusNode, PairPolyamorous, PairV0, PairV1, Publish, PullSide, PushSide, Reply, Request, Respond,
+    BusNode, PairPolyamorous, PairV0, PairV1, Publish, PullSide, PushSide, Reply, Respond,
     Subscribe, Survey,
 };
-pub use pattern::{Contexts, Pattern, RawKind, Receives, Sends, Subscribes};
+pub use pattern::{Contexts, Pattern, RawKind, Receives, Replies, Sends, Subscribes};
 pub use raw::RawSocket;
 
+use asynchronous::{common_async, receiving_async, sending_async};
 use methods::{common, receiving, sending};
 
 use crate::engine::{Core, Dialing, Event, Listening, Monitor, Patience, PipeInfo, SocketStats};
@@ -101,7 +107,7 @@ pub type PairPoly = Socket<PairPolyamorous>;
 /// assert_eq!(req.recv()?.body(), b"pong");
 /// # Ok::<(), wirebird::Error>(())
 /// ```
-pub type Req = Socket<Request>;
+pub type Req = Socket<pattern::Request>;
 
 /// Receives requests and sends each one's reply. See [`Req`] for an example.
 pub type Rep = Socket<Reply>;
@@ -251,14 +257,17 @@ impl<P: Pattern> Socket<P> {
     }
 
     common!();
+    common_async!();
 }
 
 impl<P: Sends> Socket<P> {
     sending!();
+    sending_async!();
 }
 
 impl<P: Receives> Socket<P> {
     receiving!();
+    receiving_async!();
 }
 
 impl<P: Contexts> Socket<P> {

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::asynchronous::{RecvFuture, SendFuture, common_async, receiving_async, sending_async};
 use super::endpoint::{Dialer, Listener, Pipe};
 use super::methods::{common, receiving, sending};
 use super::{Handle, RawKind, debug};
@@ -75,9 +76,15 @@ impl RawSocket {
 
     common!();
 
+    common_async!();
+
     sending!();
 
+    sending_async!();
+
     receiving!();
+
+    receiving_async!();
 
     fn own(&self) -> (&Arc<Core>, CtxId, &Timeouts) {
         (&self.handle.core, CtxId::SOCKET, &self.handle.core.timeouts)
