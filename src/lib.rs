@@ -136,6 +136,10 @@ pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError, UrlFault};
 pub use message::{Message, PipeId};
 pub use options::{EndpointOptions, Keepalive, SocketOptions};
 pub use protocols::ProtocolInfo;
+#[cfg(feature = "stream")]
+pub use socket::Incoming;
+#[cfg(feature = "sink")]
+pub use socket::Outgoing;
 pub use socket::pattern;
 pub use socket::{
     AcceptFuture, AnswerFuture, AnswerIter, Answers, Bus, Context, Contexts, Dialer, Listener,

@@ -14,6 +14,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "stream")]
+pub use asynchronous::Incoming;
+#[cfg(feature = "sink")]
+pub use asynchronous::Outgoing;
 pub use asynchronous::{
     AcceptFuture, AnswerFuture, AnswerIter, Answers, RecvFuture, ReplyFuture, Request,
     RequestFuture, SendFuture,
@@ -28,7 +32,7 @@ use pattern::{
 pub use pattern::{Contexts, Pattern, RawKind, Receives, Replies, Sends, Subscribes};
 pub use raw::RawSocket;
 
-use asynchronous::{common_async, receiving_async, sending_async};
+use asynchronous::{common_async, receiving_async, sending_async, streaming};
 use methods::{common, receiving, sending};
 
 use crate::engine::{Core, Dialing, Event, Listening, Monitor, Patience, PipeInfo, SocketStats};
@@ -263,11 +267,13 @@ impl<P: Pattern> Socket<P> {
 impl<P: Sends> Socket<P> {
     sending!();
     sending_async!();
+    streaming!(sink);
 }
 
 impl<P: Receives> Socket<P> {
     receiving!();
     receiving_async!();
+    streaming!(stream);
 }
 
 impl<P: Contexts> Socket<P> {

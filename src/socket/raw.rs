@@ -5,7 +5,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::asynchronous::{RecvFuture, SendFuture, common_async, receiving_async, sending_async};
+#[cfg(feature = "stream")]
+use super::asynchronous::Incoming;
+#[cfg(feature = "sink")]
+use super::asynchronous::Outgoing;
+use super::asynchronous::{
+    RecvFuture, SendFuture, common_async, receiving_async, sending_async, streaming,
+};
 use super::endpoint::{Dialer, Listener, Pipe};
 use super::methods::{common, receiving, sending};
 use super::{Handle, RawKind, debug};
@@ -85,6 +91,10 @@ impl RawSocket {
     receiving!();
 
     receiving_async!();
+
+    streaming!(stream);
+
+    streaming!(sink);
 
     fn own(&self) -> (&Arc<Core>, CtxId, &Timeouts) {
         (&self.handle.core, CtxId::SOCKET, &self.handle.core.timeouts)

@@ -146,4 +146,22 @@ macro_rules! receiving_async {
     };
 }
 
-pub(crate) use {common_async, receiving_async, sending_async};
+/// Receiving and sending in the way of `futures`, for what has a handle.
+macro_rules! streaming {
+    (stream) => {
+        /// The messages as a [`Stream`](futures_core::Stream), in place of calls of [`recv_async`](Self::recv_async).
+        #[cfg(feature = "stream")]
+        pub fn incoming(&self) -> Incoming {
+            Incoming::new(self.handle.clone())
+        }
+    };
+    (sink) => {
+        /// The socket as a [`Sink`](futures_sink::Sink), in place of calls of [`send_async`](Self::send_async).
+        #[cfg(feature = "sink")]
+        pub fn outgoing(&self) -> Outgoing {
+            Outgoing::new(self.handle.clone())
+        }
+    };
+}
+
+pub(crate) use {common_async, receiving_async, sending_async, streaming};

@@ -68,7 +68,10 @@ impl Socket<pattern::Survey> {
             Ok(conversation)
         });
         match begun {
-            Ok(conversation) => Ok(Answers { conversation }),
+            Ok(conversation) => Ok(Answers {
+                conversation,
+                receiving: Receiving::default(),
+            }),
             Err(error) => Err(SendError::new(error, &mut message)),
         }
     }
@@ -79,6 +82,7 @@ impl Socket<pattern::Survey> {
 /// Iterating over it blocks, and ends when the survey does.
 pub struct Answers {
     conversation: Conversation,
+    receiving: Receiving,
 }
 
 impl Answers {
@@ -88,6 +92,7 @@ impl Answers {
     ///
     /// [`Closed`](Error::Closed).
     pub fn recv(&mut self) -> Result<Option<Message>> {
+        self.release();
         let (core, ctx, timeouts) = self.conversation.own();
         let mut answer = Message::new();
         let received = core.recv(ctx, &mut answer, Patience::Default, timeouts);
@@ -104,10 +109,24 @@ impl Answers {
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_async(&mut self) -> AnswerFuture<'_> {
-        AnswerFuture {
-            answers: self,
-            receiving: Receiving::default(),
-        }
+        AnswerFuture { answers: self }
+    }
+
+    pub(super) fn poll(&mut self, task: &Context<'_>) -> Poll<Result<Option<Message>>> {
+        let (core, ctx, timeouts) = self.conversation.own();
+        let received = self.receiving.poll(core, ctx, || timeouts.recv(), task);
+        received.map(unless_over)
+    }
+
+    fn release(&mut self) {
+        let (core, ctx, _) = self.conversation.own();
+        self.receiving.release(core, ctx);
+    }
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
@@ -159,24 +178,19 @@ impl fmt::Debug for Answers {
 #[must_use = "futures do nothing unless they are awaited"]
 pub struct AnswerFuture<'a> {
     answers: &'a mut Answers,
-    receiving: Receiving,
 }
 
 impl Future for AnswerFuture<'_> {
     type Output = Result<Option<Message>>;
 
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { answers, receiving } = &mut *self;
-        let (core, ctx, timeouts) = answers.conversation.own();
-        let received = receiving.poll(core, ctx, || timeouts.recv(), task);
-        received.map(unless_over)
+        self.answers.poll(task)
     }
 }
 
 impl Drop for AnswerFuture<'_> {
     fn drop(&mut self) {
-        let (core, ctx, _) = self.answers.conversation.own();
-        self.receiving.release(core, ctx);
+        self.answers.release();
     }
 }
 
