@@ -112,7 +112,8 @@ macro_rules! sending_async {
         /// # Cancel safety
         ///
         /// A future that is dropped before it is ready has not sent the message, wholly or in part, and drops it.
-        /// [`SendFuture::cancel`] gives it back instead. For a reply, giving up spends the request it answers.
+        /// [`SendFuture::cancel`] gives it back instead. Only a request may have gone out all the same, to a peer
+        /// that came in this moment, which `cancel` tells. For a reply, giving up spends the request it answers.
         ///
         /// # Errors
         ///
