@@ -211,7 +211,7 @@ fn closing_a_socket_wakes_every_future_with_closed() {
 
 #[test]
 fn closing_a_socket_wakes_requests_accepts_and_answers_with_closed() {
-    let (req, rep) = reqrep();
+    let (req, _rep) = reqrep();
     let requests: Vec<_> = (0..10).map(|_| Task::waiting(req.request("x"))).collect();
     req.set_options(&SocketOptions::new().linger(Duration::ZERO))
         .unwrap();
