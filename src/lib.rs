@@ -102,6 +102,13 @@
 //! `incoming` and `outgoing`, behind the features `stream` and `sink`, are a
 //! socket for the combinators of the `futures` crates.
 //!
+//! # Event loops of others
+//!
+//! [`recv_fd`](Socket::recv_fd) and [`send_fd`](Socket::send_fd) are descriptors for a program that has its own epoll,
+//! libuv or GLib loop. Each is readable while `try_recv`, or `try_send`, has something other to say than that it would
+//! block. They are made when they are asked for and cost nothing before; after that each change costs a system call,
+//! so that the other forms are faster where there is a choice.
+//!
 //! # Delivery
 //!
 //! A send succeeds when the socket has accepted the message. [`flush`](Socket::flush) waits until everything that

@@ -10,6 +10,7 @@ use super::events::{Filter, Monitor, Observer, Observers};
 use super::lock;
 use super::pipe::{PipeInfo, PipeStats};
 use super::reactor::Reactor;
+use super::ready::Shown;
 use super::spin::Spin;
 use super::stats::Counters;
 use super::timers::{Timed, TimerKey};
@@ -31,6 +32,7 @@ pub(crate) struct Core {
     pub(super) changes: AtomicU32,
     pub(super) spin: Spin,
     pub(super) observers: Observers,
+    pub(super) shown: Shown,
     options: Mutex<SocketOptions>,
     /// The socket's own time-outs in nanoseconds, where sending and receiving find them without a lock.
     pub(crate) timeouts: Timeouts,
@@ -46,6 +48,8 @@ pub(super) struct State {
     pub(super) stats: Counters,
     /// Whether output is held back somewhere, so that the reactor flushes it.
     pub(super) batching: bool,
+    /// Whether a descriptor shows what the socket could do.
+    pub(super) shows: bool,
     /// How the receive queue's user keeps up; see [`Pull`].
     pub(super) pull: Pull,
     timer: Option<TimerKey>,
@@ -115,6 +119,7 @@ impl Core {
                 endpoints: Vec::new(),
                 stats: Counters::default(),
                 batching: false,
+                shows: false,
                 pull: Pull::default(),
                 timer: None,
                 last_op: 0,
@@ -123,6 +128,7 @@ impl Core {
             changes: AtomicU32::new(0),
             spin: Spin::new(options.spin),
             observers: Observers::default(),
+            shown: Shown::default(),
             options: Mutex::new(SocketOptions::default()),
             timeouts: Timeouts::new(),
             me: me.clone(),
@@ -217,7 +223,10 @@ impl Core {
     }
 
     pub(crate) fn unsubscribe(&self, ctx: CtxId, topic: &[u8]) -> Result<()> {
-        self.open()?.machine.unsubscribe(ctx, topic)
+        let mut state = self.open()?;
+        let unsubscribed = state.machine.unsubscribe(ctx, topic);
+        self.finish(state);
+        unsubscribed
     }
 
     // ---- looking ----
@@ -291,6 +300,9 @@ impl Core {
         let mut state = self.settle(state);
         if !state.world.unread.is_empty() {
             state = self.serve_others(state);
+        }
+        if state.shows {
+            state = self.show_readiness(state);
         }
         if std::mem::take(&mut state.world.asked_time)
             && let Some(at) = state.machine.deadline()

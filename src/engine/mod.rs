@@ -13,6 +13,7 @@ mod pipe;
 mod pipes;
 mod pump;
 mod reactor;
+mod ready;
 mod recv;
 mod send;
 mod spin;

@@ -94,6 +94,16 @@ impl ProtocolInfo {
             peer_name,
         }
     }
+
+    /// Whether its sockets send.
+    pub(crate) fn sends(self) -> bool {
+        self != info::SUB && self != info::PULL
+    }
+
+    /// Whether its sockets receive.
+    pub(crate) fn receives(self) -> bool {
+        self != info::PUB && self != info::PUSH
+    }
 }
 
 /// Numbers and names of all protocols.

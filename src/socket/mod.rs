@@ -6,11 +6,12 @@ mod device;
 mod endpoint;
 mod methods;
 pub mod pattern;
+mod pollable;
 mod raw;
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub use raw::RawSocket;
 
 use asynchronous::{common_async, receiving_async, sending_async, streaming};
 use methods::{common, receiving, sending};
+use pollable::pollable;
 
 use crate::engine::{Core, Dialing, Event, Listening, Monitor, Patience, PipeInfo, SocketStats};
 use crate::error::{Result, SendError};
@@ -123,6 +125,11 @@ pub type Rep = Socket<Reply>;
 /// ```compile_fail
 /// let publisher = wirebird::Pub::new().unwrap();
 /// publisher.recv();
+/// ```
+///
+/// ```compile_fail
+/// let publisher = wirebird::Pub::new().unwrap();
+/// publisher.recv_fd();
 /// ```
 pub type Pub = Socket<Publish>;
 
@@ -268,12 +275,14 @@ impl<P: Sends> Socket<P> {
     sending!();
     sending_async!();
     streaming!(sink);
+    pollable!(send);
 }
 
 impl<P: Receives> Socket<P> {
     receiving!();
     receiving_async!();
     streaming!(stream);
+    pollable!(recv);
 }
 
 impl<P: Contexts> Socket<P> {

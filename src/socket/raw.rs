@@ -1,7 +1,7 @@
 //! Raw sockets: the protocol's header is the program's business.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::asynchronous::{
 };
 use super::endpoint::{Dialer, Listener, Pipe};
 use super::methods::{common, receiving, sending};
+use super::pollable::pollable;
 use super::{Handle, RawKind, debug};
 use crate::engine::{
     Core, Dialing, Event, Listening, Monitor, Patience, PipeInfo, SocketStats, Timeouts,
@@ -95,6 +96,10 @@ impl RawSocket {
     streaming!(stream);
 
     streaming!(sink);
+
+    pollable!(recv);
+
+    pollable!(send);
 
     fn own(&self) -> (&Arc<Core>, CtxId, &Timeouts) {
         (&self.handle.core, CtxId::SOCKET, &self.handle.core.timeouts)
