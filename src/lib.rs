@@ -150,7 +150,9 @@
 //! [`set_pipe_filter`](Socket::set_pipe_filter) decides who may connect. [`set_observer`](Socket::set_observer) is
 //! told of each [`Event`] as it happens, and [`monitor`](Socket::monitor) gives a queue of them.
 //! [`pipes`](Socket::pipes) lists the peers with their addresses and, over ipc on Linux, their credentials;
-//! [`stats`](Socket::stats) counts.
+//! [`stats`](Socket::stats) counts, for a socket and also for each [`Dialer`], [`Listener`] and [`Pipe`]. With the
+//! feature `tracing` each event is one of `tracing` too, with the target `wirebird`: failures are warnings, the rest
+//! is for debugging.
 //!
 //! A filter or observer that holds a handle of its own socket keeps that socket from being dropped.
 //!
@@ -180,6 +182,7 @@
 //! | `cli` | yes | the `wirebird` command and what it needs; a program that only wants the sockets leaves it out |
 //! | `stream` | no | receiving as a `futures_core::Stream` |
 //! | `sink` | no | sending as a `futures_sink::Sink` |
+//! | `tracing` | no | events as events of `tracing` |
 
 mod address;
 mod engine;
@@ -194,11 +197,13 @@ mod url;
 mod wire;
 
 pub use address::{Address, Credentials};
-pub use engine::{DropStats, Event, EventFuture, Monitor, PipeInfo, PipeStats, SocketStats};
+pub use engine::{
+    DropStats, EndpointStats, Event, EventFuture, Monitor, PipeInfo, PipeStats, SocketStats,
+};
 pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError, UrlFault};
 pub use message::{Message, PipeId};
 pub use options::{EndpointOptions, Keepalive, SocketOptions};
-pub use protocols::ProtocolInfo;
+pub use protocols::{DropReason, ProtocolInfo};
 #[cfg(feature = "stream")]
 pub use socket::Incoming;
 #[cfg(feature = "sink")]

@@ -275,7 +275,11 @@ impl Core {
     }
 
     pub(crate) fn pipe_stats(&self, id: PipeId) -> Option<PipeStats> {
-        self.lock().world.pipes.get(id).map(|pipe| pipe.stats)
+        self.lock()
+            .world
+            .pipes
+            .get(id)
+            .map(super::pipe::PipeSlot::stats)
     }
 
     // ---- the lock ----
@@ -343,6 +347,8 @@ impl Core {
                 return self.release_observers();
             };
             drop(state);
+            #[cfg(feature = "tracing")]
+            self.trace(&event);
             self.observers.tell(event);
         }
     }

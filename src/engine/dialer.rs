@@ -10,6 +10,7 @@ use super::deadline::{block_on, within};
 use super::endpoint::{Endpoint, Shaking};
 use super::events::Event;
 use super::lock;
+use super::tally::{EndpointStats, Tally};
 use super::timers::{Timed, TimerKey};
 use crate::address::Address;
 use crate::error::{Error, Result};
@@ -27,6 +28,7 @@ pub(crate) struct Dialing {
     pub(crate) url: Url,
     transport: &'static dyn Transport,
     state: Mutex<DialState>,
+    pub(super) tally: Tally,
     me: Weak<Self>,
 }
 
@@ -76,12 +78,19 @@ impl Dialing {
                 first: None,
                 awaited: false,
             }),
+            tally: Tally::default(),
             me: me.clone(),
         }))
     }
 
     pub(crate) fn options(&self) -> EndpointOptions {
         lock(&self.state).options.clone()
+    }
+
+    pub(crate) fn stats(self: &Arc<Self>) -> EndpointStats {
+        let this = Endpoint::Dialer(self.clone());
+        let core = self.core.upgrade();
+        core.map_or_else(EndpointStats::default, |core| core.endpoint_stats(&this))
     }
 
     /// Changes the options for connections to come; the wait between attempts starts over.
@@ -186,6 +195,9 @@ impl Dialing {
     // ---- one attempt ----
 
     fn attempt(self: &Arc<Self>) {
+        if let Some(core) = self.core.upgrade() {
+            core.announce_attempt(self.url.to_string());
+        }
         if !self.transport.needs_lookup(&self.url) {
             return self.resolved(self.transport.resolve(&self.url));
         }
@@ -297,6 +309,7 @@ impl Dialing {
         } else {
             Some(self.retry(&core, &mut state))
         };
+        self.tally.failed(&error);
         let url = self.url.to_string();
         self.report(state, Err(error.clone()));
         core.dial_failed(Event::DialFailed {
@@ -328,14 +341,12 @@ impl Dialing {
         }
     }
 
-    /// The pipe is gone. Called with the socket's lock held.
-    pub(super) fn pipe_gone(&self, healthy: bool) {
-        let Some(core) = self.core.upgrade() else {
-            return;
-        };
+    /// The pipe is gone. Returns after how long there will be another attempt. Called with the socket's lock held.
+    pub(super) fn pipe_gone(&self, healthy: bool) -> Option<Duration> {
+        let core = self.core.upgrade()?;
         let mut state = lock(&self.state);
         if state.phase != DialPhase::Connected {
-            return;
+            return None;
         }
         // A peer that turns us away at once is not a success: the wait goes on growing.
         let lasted = state
@@ -346,7 +357,7 @@ impl Dialing {
             state.delay = state.options.reconnect_min;
         }
         state.phase = DialPhase::Running;
-        self.retry(&core, &mut state);
+        Some(self.retry(&core, &mut state))
     }
 
     /// Sets the timer for the next attempt; returns the wait.
@@ -407,6 +418,12 @@ impl Core {
     fn wake_watchers(&self) {
         let mut state = self.lock();
         state.world.pipes_changed();
+        self.finish(state);
+    }
+
+    fn announce_attempt(&self, url: String) {
+        let mut state = self.lock();
+        state.world.tell(Event::Dialing { url });
         self.finish(state);
     }
 

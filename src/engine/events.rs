@@ -14,7 +14,7 @@ use super::pipe::PipeInfo;
 use super::waiters::Waiters;
 use crate::address::Address;
 use crate::error::{Error, Result};
-use crate::protocols::{CtxId, OpId};
+use crate::protocols::{CtxId, DropReason, OpId};
 
 /// Events a monitor holds before it drops the oldest.
 const MONITOR_QUEUE: usize = 1024;
@@ -23,15 +23,34 @@ const MONITOR_QUEUE: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A pipe was added: messages can be exchanged with its peer.
+    /// A dialer begins an attempt to connect.
+    Dialing {
+        /// The dialer's URL.
+        url: String,
+    },
+    /// A pipe was added: it is connected, and messages can be exchanged with its peer.
     Added(Arc<PipeInfo>),
     /// A pipe that had been added is gone.
     Removed {
         /// The pipe.
         pipe: Arc<PipeInfo>,
         /// Why: [`Error::ConnectionShut`] when the peer closed it, [`Error::Closed`] when this side did, else what
-        /// the peer or the network did wrong.
+        /// the peer or the network did wrong, as [`Error::MessageTooLong`].
         reason: Error,
+    },
+    /// A dialer has lost its pipe and is going to connect again. Follows [`Removed`](Self::Removed).
+    Reconnecting {
+        /// The dialer's URL.
+        url: String,
+        /// After how long.
+        retry_in: Duration,
+    },
+    /// The first message of a pipe was dropped. [`PipeStats`](crate::PipeStats) counts it and those to come.
+    Dropping {
+        /// The pipe it came from, or was to go to.
+        pipe: Arc<PipeInfo>,
+        /// Why.
+        reason: DropReason,
     },
     /// A connection came about and was turned away, by the pipe filter or because the protocol takes no more
     /// peers.
@@ -41,7 +60,7 @@ pub enum Event {
         /// Why.
         reason: Error,
     },
-    /// A peer connected but its handshake failed, or took too long.
+    /// A peer connected to a listener, or came as a descriptor, but its handshake failed, or took too long.
     HandshakeFailed {
         /// The dialer's or listener's URL; empty for a descriptor that was handed over.
         url: String,
@@ -50,7 +69,7 @@ pub enum Event {
         /// What was wrong.
         reason: Error,
     },
-    /// An attempt to connect failed before there was a peer.
+    /// A dialer's attempt failed: nobody was there, the handshake failed, or the connection was turned away.
     DialFailed {
         /// The dialer's URL.
         url: String,

@@ -18,7 +18,10 @@ mod recv;
 mod send;
 mod spin;
 mod stats;
+mod tally;
 mod timers;
+#[cfg(feature = "tracing")]
+mod trace;
 mod waiters;
 mod watch;
 mod world;
@@ -33,6 +36,7 @@ pub(crate) use listener::Listening;
 pub(crate) use operation::{Receiving, Sending};
 pub use pipe::{PipeInfo, PipeStats};
 pub use stats::SocketStats;
+pub use tally::EndpointStats;
 pub use world::DropStats;
 
 /// Locks a mutex. A panic in another thread while it held the lock does not make this one panic too.

@@ -127,7 +127,8 @@ pub(crate) mod info {
 
 /// Why a message that was received or accepted went nowhere. Each has a counter in the socket's statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Dropped {
+#[non_exhaustive]
+pub enum DropReason {
     /// A pipe's send queue was full.
     SendQueueFull,
     /// The receive queue was full.
@@ -139,6 +140,8 @@ pub(crate) enum Dropped {
     /// The pipe it was meant for is gone, or its header names none.
     NoPipe,
 }
+
+pub(crate) use DropReason as Dropped;
 
 /// What a machine may do to the world. All of it takes effect at once.
 pub(crate) trait Io {
@@ -171,6 +174,12 @@ pub(crate) trait Io {
 
     /// Counts a message that was dropped.
     fn dropped(&mut self, why: Dropped);
+
+    /// Counts a message that was dropped, and whose pipe may be known.
+    fn dropped_on(&mut self, pipe: Option<PipeId>, why: Dropped) {
+        let _ = pipe;
+        self.dropped(why);
+    }
 
     /// The time, the same during one call of a machine's method.
     fn now(&mut self) -> Instant;

@@ -135,7 +135,7 @@ impl Protocol for Surveyor {
         let owner = self.ids.owner(id);
         match owner.and_then(|ctx| Some((ctx, self.contexts.get_mut(&ctx)?))) {
             Some((_, context)) if context.answers.len() >= ANSWERS => {
-                io.dropped(Dropped::RecvQueueFull);
+                io.dropped_on(Some(pipe), Dropped::RecvQueueFull);
             }
             Some((ctx, context)) => {
                 context.answers.push_back(message);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::engine::{Core, Dialing, Listening, PipeInfo, PipeStats};
+use crate::engine::{Core, Dialing, EndpointStats, Listening, PipeInfo, PipeStats};
 use crate::error::Result;
 use crate::message::PipeId;
 use crate::options::EndpointOptions;
@@ -43,6 +43,12 @@ impl Dialer {
     /// [`InvalidOption`](crate::Error::InvalidOption), [`Closed`](crate::Error::Closed).
     pub fn set_options(&self, options: &EndpointOptions) -> Result<()> {
         self.core.set_options(options)
+    }
+
+    /// A snapshot of its counters; all zero once its socket is gone.
+    #[must_use]
+    pub fn stats(&self) -> EndpointStats {
+        self.core.stats()
     }
 
     /// Starts dialing in the background.
@@ -131,6 +137,12 @@ impl Listener {
     /// [`Busy`](crate::Error::Busy) for the permissions of a socket file that is there already.
     pub fn set_options(&self, options: &EndpointOptions) -> Result<()> {
         self.core.set_options(options)
+    }
+
+    /// A snapshot of its counters; all zero once its socket is gone.
+    #[must_use]
+    pub fn stats(&self) -> EndpointStats {
+        self.core.stats()
     }
 
     /// Starts listening. If that fails the listener may be started again.
