@@ -44,11 +44,72 @@
 //! A [`Message`] is a body of bytes. Up to 80 bytes cost no allocation, longer ones are shared when cloned.
 //! Strings, slices, `Vec<u8>` and `Bytes` convert into it.
 //!
-//! # Blocking and deadlines
+//! # Blocking, trying and awaiting
 //!
-//! Every operation has three forms. `send` and `recv` wait as long as the socket's options say, for ever unless set.
-//! `send_timeout` and `recv_timeout` take a limit for one call. `try_send` and `try_recv` never wait. A receive that
-//! times out never loses a message, and a send that fails gives the message back in its [`SendError`].
+//! Every operation has three forms, and one socket may be used in all of them at once.
+//!
+//! | | Sends and receives | Waits |
+//! |---|---|---|
+//! | blocking | `send`, `recv` | as long as the socket's options say, for ever unless set |
+//! | | `send_timeout`, `recv_timeout` | as long as the call says |
+//! | trying | `try_send`, `try_recv` | never |
+//! | async | `send_async`, `recv_async` | as `send` and `recv`, or as long as the future's `timeout` says |
+//!
+//! A receive that times out never loses a message, and a send that fails gives the message back in its [`SendError`].
+//!
+//! The async forms are futures that any executor can run: tokio, smol, or a loop of ten lines. None is needed, nor a
+//! feature to choose one. Whoever completes the operation wakes the task, and deadlines are kept by the crate's own
+//! reactor, so that a runtime needs no timers either. Everything else that waits has a form with `_async` behind its
+//! name as well: [`dial_async`](Socket::dial_async), [`wait_for_peers_async`](Socket::wait_for_peers_async),
+//! [`flush_async`](Socket::flush_async), [`close_async`](Socket::close_async), [`Monitor::recv_async`]. What never
+//! waits, such as [`listen`](Socket::listen), has only one form.
+//!
+//! ```
+//! # fn block_on<T>(future: impl Future<Output = T>) -> T {
+//! #     let mut future = std::pin::pin!(future);
+//! #     loop {
+//! #         let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+//! #         if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut task) {
+//! #             return value;
+//! #         }
+//! #         std::thread::yield_now();
+//! #     }
+//! # }
+//! use wirebird::{Pull, Push, Result};
+//!
+//! async fn hand_over() -> Result<()> {
+//!     let (push, pull) = (Push::new()?, Pull::new()?);
+//!     pull.listen("inproc://doc-async")?;
+//!     push.dial_async("inproc://doc-async").await?;
+//!     push.send_async("work").await?;
+//!     assert_eq!(pull.recv_async().await?.body(), b"work");
+//!     push.close_async().await
+//! }
+//! # block_on(hand_over())?;
+//! # Ok::<(), wirebird::Error>(())
+//! ```
+//!
+//! **Dropping a future** before it is ready, as `select!` does with those that were not first, cancels it and loses
+//! nothing: a message leaves the socket only when a future is ready with it. Each form says in a paragraph *Cancel
+//! safety* what that means for it. **Dropping the last handle** of a socket closes it, and closing waits for delivery:
+//! a task that must not be held up awaits [`close_async`](Socket::close_async) first.
+//!
+//! **Conversations** come as one operation, each in a [context](Context) of its own so that any number run at once:
+//! [`Req::request`](Socket::request) gives the reply, [`Rep::accept`](Socket::accept) a [`Request`] that can be answered
+//! once, [`Surveyor::survey`](Socket::survey) the [`Answers`]. `request`, `accept` and `reply` are futures, and their
+//! method `wait` blocks in place of awaiting.
+//!
+//! `incoming` and `outgoing`, behind the features `stream` and `sink`, are a
+//! socket for the combinators of the `futures` crates.
+//!
+//! # Event loops of others
+//!
+//! [`recv_fd`](Socket::recv_fd) and [`send_fd`](Socket::send_fd) are descriptors for a program that has its own epoll,
+//! libuv or GLib loop. Each is readable while `try_recv`, or `try_send`, has something other to say than that it would
+//! block. They are made when they are asked for and cost nothing before; after that each change costs a system call,
+//! so that the other forms are faster where there is a choice.
+//!
+//! # Delivery
 //!
 //! A send succeeds when the socket has accepted the message. [`flush`](Socket::flush) waits until everything that
 //! was accepted has been handed to the operating system. [`wait_for_peers`](Socket::wait_for_peers) waits until
@@ -89,7 +150,9 @@
 //! [`set_pipe_filter`](Socket::set_pipe_filter) decides who may connect. [`set_observer`](Socket::set_observer) is
 //! told of each [`Event`] as it happens, and [`monitor`](Socket::monitor) gives a queue of them.
 //! [`pipes`](Socket::pipes) lists the peers with their addresses and, over ipc on Linux, their credentials;
-//! [`stats`](Socket::stats) counts.
+//! [`stats`](Socket::stats) counts, for a socket and also for each [`Dialer`], [`Listener`] and [`Pipe`]. With the
+//! feature `tracing` each event is one of `tracing` too, with the target `wirebird`: failures are warnings, the rest
+//! is for debugging.
 //!
 //! A filter or observer that holds a handle of its own socket keeps that socket from being dropped.
 //!
@@ -117,6 +180,9 @@
 //! | Feature | Default | Adds |
 //! |---|---|---|
 //! | `cli` | yes | the `wirebird` command and what it needs; a program that only wants the sockets leaves it out |
+//! | `stream` | no | receiving as a `futures_core::Stream` |
+//! | `sink` | no | sending as a `futures_sink::Sink` |
+//! | `tracing` | no | events as events of `tracing` |
 
 mod address;
 mod engine;
@@ -131,15 +197,22 @@ mod url;
 mod wire;
 
 pub use address::{Address, Credentials};
-pub use engine::{DropStats, Event, Monitor, PipeInfo, PipeStats, SocketStats};
+pub use engine::{
+    DropStats, EndpointStats, Event, EventFuture, Monitor, PipeInfo, PipeStats, SocketStats,
+};
 pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError, UrlFault};
 pub use message::{Message, PipeId};
 pub use options::{EndpointOptions, Keepalive, SocketOptions};
-pub use protocols::ProtocolInfo;
+pub use protocols::{DropReason, ProtocolInfo};
+#[cfg(feature = "stream")]
+pub use socket::Incoming;
+#[cfg(feature = "sink")]
+pub use socket::Outgoing;
 pub use socket::pattern;
 pub use socket::{
-    Bus, Context, Contexts, Dialer, Listener, Pair0, Pair1, PairPoly, Pattern, Pipe, Pub, Pull,
-    Push, RawKind, RawSocket, Receives, Rep, Req, Respondent, Sends, Socket, Sub, Subscribes,
-    Surveyor, forward, reflect,
+    AcceptFuture, AnswerFuture, AnswerIter, Answers, Bus, Context, Contexts, Dialer, Listener,
+    Pair0, Pair1, PairPoly, Pattern, Pipe, Pub, Pull, Push, RawKind, RawSocket, Receives,
+    RecvFuture, Rep, Replies, ReplyFuture, Req, Request, RequestFuture, Respondent, SendFuture,
+    Sends, Socket, Sub, Subscribes, Surveyor, forward, reflect,
 };
 pub use url::{Family, Host, Transport, Url};

@@ -1,4 +1,4 @@
-//! What every protocol promises, over every transport, in the blocking and the try form.
+//! What every protocol promises, over every transport, in the blocking, the try and the async form.
 //!
 //! A row is a protocol: two sockets and how they talk. The checks know only the row's shape.
 
@@ -9,6 +9,8 @@ mod common;
 mod delivery;
 #[path = "conformance/dialing.rs"]
 mod dialing;
+#[path = "conformance/dropping.rs"]
+mod dropping;
 #[path = "conformance/room.rs"]
 mod room;
 #[path = "conformance/rows.rs"]
@@ -29,6 +31,7 @@ macro_rules! matrix {
         mod $name {
             use crate::checks;
             use crate::common::Via::$via;
+            use crate::dropping;
             use crate::room;
             use crate::rows::{Mode, $row};
 
@@ -50,6 +53,21 @@ macro_rules! matrix {
             #[test]
             fn traffic_in_all_directions_keeps_its_order_when_trying() {
                 checks::all_directions(&$row(), $via, Mode::Trying);
+            }
+
+            #[test]
+            fn every_size_arrives_whole_when_awaited() {
+                checks::every_size(&$row(), $via, Mode::Awaiting);
+            }
+
+            #[test]
+            fn traffic_in_all_directions_keeps_its_order_when_awaited() {
+                checks::all_directions(&$row(), $via, Mode::Awaiting);
+            }
+
+            #[test]
+            fn dropping_futures_at_any_poll_loses_and_doubles_nothing() {
+                dropping::loses_nothing(&$row(), $via);
             }
 
             #[test]

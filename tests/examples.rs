@@ -233,6 +233,37 @@ fn handover_uses_connected_descriptors() {
 }
 
 #[test]
+fn tokio_tasks_share_one_socket() {
+    check(
+        "tokio",
+        &[
+            "a square is 9",
+            "the squares of 1 to 5 add up to 55",
+            "5 requests were served",
+        ],
+    );
+}
+
+#[test]
+fn smol_runs_a_pipeline() {
+    check("smol", &["the squares of 1 to 100 add up to 338350"]);
+}
+
+#[test]
+fn select_waits_for_several_sockets_and_the_time() {
+    check(
+        "select",
+        &[
+            "taken: tea",
+            "taken: coffee",
+            "answer: yes",
+            "nobody answered: true",
+            "2 orders were taken",
+        ],
+    );
+}
+
+#[test]
 fn examples_are_short_and_say_how_to_run_them() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
     for entry in fs::read_dir(examples).expect("the examples are there") {

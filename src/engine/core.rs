@@ -9,7 +9,8 @@ use super::endpoint::Endpoint;
 use super::events::{Filter, Monitor, Observer, Observers};
 use super::lock;
 use super::pipe::{PipeInfo, PipeStats};
-use super::reactor::{Reactor, block_until};
+use super::reactor::Reactor;
+use super::ready::Shown;
 use super::spin::Spin;
 use super::stats::Counters;
 use super::timers::{Timed, TimerKey};
@@ -25,12 +26,13 @@ pub(crate) struct Core {
     pub(crate) id: u32,
     pub(crate) info: ProtocolInfo,
     pub(crate) raw: bool,
-    pub(super) reactor: &'static Reactor,
+    pub(crate) reactor: &'static Reactor,
     pub(super) state: Mutex<State>,
     /// Counts what happened to the pipes, for threads that spin.
     pub(super) changes: AtomicU32,
     pub(super) spin: Spin,
     pub(super) observers: Observers,
+    pub(super) shown: Shown,
     options: Mutex<SocketOptions>,
     /// The socket's own time-outs in nanoseconds, where sending and receiving find them without a lock.
     pub(crate) timeouts: Timeouts,
@@ -46,6 +48,8 @@ pub(super) struct State {
     pub(super) stats: Counters,
     /// Whether output is held back somewhere, so that the reactor flushes it.
     pub(super) batching: bool,
+    /// Whether a descriptor shows what the socket could do.
+    pub(super) shows: bool,
     /// How the receive queue's user keeps up; see [`Pull`].
     pub(super) pull: Pull,
     timer: Option<TimerKey>,
@@ -115,6 +119,7 @@ impl Core {
                 endpoints: Vec::new(),
                 stats: Counters::default(),
                 batching: false,
+                shows: false,
                 pull: Pull::default(),
                 timer: None,
                 last_op: 0,
@@ -123,6 +128,7 @@ impl Core {
             changes: AtomicU32::new(0),
             spin: Spin::new(options.spin),
             observers: Observers::default(),
+            shown: Shown::default(),
             options: Mutex::new(SocketOptions::default()),
             timeouts: Timeouts::new(),
             me: me.clone(),
@@ -217,51 +223,10 @@ impl Core {
     }
 
     pub(crate) fn unsubscribe(&self, ctx: CtxId, topic: &[u8]) -> Result<()> {
-        self.open()?.machine.unsubscribe(ctx, topic)
-    }
-
-    // ---- waiting for pipes ----
-
-    /// Waits until `ready` says so; it is asked again whenever a pipe comes, goes, or runs empty.
-    pub(super) fn wait_for(
-        &self,
-        deadline: Option<Instant>,
-        mut ready: impl FnMut(&mut State) -> Option<Result<()>>,
-    ) -> Result<()> {
-        let op = self.lock().next_op();
-        let outcome = block_until(self.reactor, deadline, |waker| {
-            let mut state = self.lock();
-            let outcome = ready(&mut state);
-            if outcome.is_none() {
-                state.world.watchers.add(op, CtxId::SOCKET, waker);
-            }
-            self.finish(state);
-            outcome
-        });
-        self.lock().world.watchers.remove(op, CtxId::SOCKET);
-        outcome.flatten()
-    }
-
-    /// Waits until at least `count` peers are connected.
-    pub(crate) fn wait_for_peers(&self, count: usize, timeout: Duration) -> Result<()> {
-        self.wait_for(after(timeout), |state| {
-            if state.phase != Phase::Open {
-                return Some(Err(Error::Closed));
-            }
-            (state.world.pipes.len() >= count).then_some(Ok(()))
-        })
-    }
-
-    /// Waits until everything that was accepted has gone to the kernel.
-    pub(crate) fn flush(&self, timeout: Duration) -> Result<()> {
-        let state = self.push_out(self.lock());
+        let mut state = self.open()?;
+        let unsubscribed = state.machine.unsubscribe(ctx, topic);
         self.finish(state);
-        self.wait_for(after(timeout), |state| {
-            if state.phase == Phase::Closed {
-                return Some(Err(Error::Closed));
-            }
-            state.is_flushed().then_some(Ok(()))
-        })
+        unsubscribed
     }
 
     // ---- looking ----
@@ -310,7 +275,11 @@ impl Core {
     }
 
     pub(crate) fn pipe_stats(&self, id: PipeId) -> Option<PipeStats> {
-        self.lock().world.pipes.get(id).map(|pipe| pipe.stats)
+        self.lock()
+            .world
+            .pipes
+            .get(id)
+            .map(super::pipe::PipeSlot::stats)
     }
 
     // ---- the lock ----
@@ -335,6 +304,9 @@ impl Core {
         let mut state = self.settle(state);
         if !state.world.unread.is_empty() {
             state = self.serve_others(state);
+        }
+        if state.shows {
+            state = self.show_readiness(state);
         }
         if std::mem::take(&mut state.world.asked_time)
             && let Some(at) = state.machine.deadline()
@@ -375,6 +347,8 @@ impl Core {
                 return self.release_observers();
             };
             drop(state);
+            #[cfg(feature = "tracing")]
+            self.trace(&event);
             self.observers.tell(event);
         }
     }

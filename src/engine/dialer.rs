@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use std::{mem, thread};
 
 use super::core::{Core, after};
+use super::deadline::{block_on, within};
 use super::endpoint::{Endpoint, Shaking};
 use super::events::Event;
 use super::lock;
+use super::tally::{EndpointStats, Tally};
 use super::timers::{Timed, TimerKey};
 use crate::address::Address;
 use crate::error::{Error, Result};
@@ -26,6 +28,7 @@ pub(crate) struct Dialing {
     pub(crate) url: Url,
     transport: &'static dyn Transport,
     state: Mutex<DialState>,
+    pub(super) tally: Tally,
     me: Weak<Self>,
 }
 
@@ -75,12 +78,19 @@ impl Dialing {
                 first: None,
                 awaited: false,
             }),
+            tally: Tally::default(),
             me: me.clone(),
         }))
     }
 
     pub(crate) fn options(&self) -> EndpointOptions {
         lock(&self.state).options.clone()
+    }
+
+    pub(crate) fn stats(self: &Arc<Self>) -> EndpointStats {
+        let this = Endpoint::Dialer(self.clone());
+        let core = self.core.upgrade();
+        core.map_or_else(EndpointStats::default, |core| core.endpoint_stats(&this))
     }
 
     /// Changes the options for connections to come; the wait between attempts starts over.
@@ -105,15 +115,27 @@ impl Dialing {
     /// Starts dialing and waits for the first attempt. If that fails the dialer may be started again.
     pub(crate) fn start_and_wait(self: &Arc<Self>, timeout: Option<Duration>) -> Result<()> {
         let timeout = timeout.unwrap_or_else(|| self.options().connect_timeout);
-        self.begin(true)?;
         let core = self.core.upgrade().ok_or(Error::Closed)?;
-        let outcome = core.wait_for(after(timeout), |_| lock(&self.state).first.take());
-        lock(&self.state).awaited = false;
-        if outcome.is_err() {
-            self.reset(DialPhase::Idle);
-            core.drop_endpoint(&Endpoint::Dialer(self.clone()));
-        }
-        outcome
+        block_on(core.reactor, after(timeout), self.first_attempt(&core))
+    }
+
+    /// As [`start_and_wait`](Self::start_and_wait), as a future.
+    pub(crate) async fn start_and_wait_async(
+        self: &Arc<Self>,
+        timeout: Option<Duration>,
+    ) -> Result<()> {
+        let timeout = timeout.unwrap_or_else(|| self.options().connect_timeout);
+        let core = self.core.upgrade().ok_or(Error::Closed)?;
+        within(core.reactor, timeout, self.first_attempt(&core)).await
+    }
+
+    /// Dropping the future before the attempt has succeeded is as if it had failed.
+    async fn first_attempt(self: &Arc<Self>, core: &Core) -> Result<()> {
+        self.begin(true)?;
+        let mut attempt = FirstAttempt(Some(self));
+        core.watch(|_| lock(&self.state).first.take()).await?;
+        attempt.0 = None;
+        Ok(())
     }
 
     fn begin(self: &Arc<Self>, awaited: bool) -> Result<()> {
@@ -173,6 +195,9 @@ impl Dialing {
     // ---- one attempt ----
 
     fn attempt(self: &Arc<Self>) {
+        if let Some(core) = self.core.upgrade() {
+            core.announce_attempt(self.url.to_string());
+        }
         if !self.transport.needs_lookup(&self.url) {
             return self.resolved(self.transport.resolve(&self.url));
         }
@@ -284,6 +309,7 @@ impl Dialing {
         } else {
             Some(self.retry(&core, &mut state))
         };
+        self.tally.failed(&error);
         let url = self.url.to_string();
         self.report(state, Err(error.clone()));
         core.dial_failed(Event::DialFailed {
@@ -315,14 +341,12 @@ impl Dialing {
         }
     }
 
-    /// The pipe is gone. Called with the socket's lock held.
-    pub(super) fn pipe_gone(&self, healthy: bool) {
-        let Some(core) = self.core.upgrade() else {
-            return;
-        };
+    /// The pipe is gone. Returns after how long there will be another attempt. Called with the socket's lock held.
+    pub(super) fn pipe_gone(&self, healthy: bool) -> Option<Duration> {
+        let core = self.core.upgrade()?;
         let mut state = lock(&self.state);
         if state.phase != DialPhase::Connected {
-            return;
+            return None;
         }
         // A peer that turns us away at once is not a success: the wait goes on growing.
         let lasted = state
@@ -333,7 +357,7 @@ impl Dialing {
             state.delay = state.options.reconnect_min;
         }
         state.phase = DialPhase::Running;
-        self.retry(&core, &mut state);
+        Some(self.retry(&core, &mut state))
     }
 
     /// Sets the timer for the next attempt; returns the wait.
@@ -361,6 +385,20 @@ impl Dialing {
     }
 }
 
+/// The dialer while somebody waits for its first attempt.
+struct FirstAttempt<'a>(Option<&'a Arc<Dialing>>);
+
+impl Drop for FirstAttempt<'_> {
+    fn drop(&mut self) {
+        let Some(dialer) = self.0 else { return };
+        lock(&dialer.state).awaited = false;
+        dialer.reset(DialPhase::Idle);
+        if let Some(core) = dialer.core.upgrade() {
+            core.drop_endpoint(&Endpoint::Dialer(dialer.clone()));
+        }
+    }
+}
+
 impl Timed for Dialing {
     fn fire(self: Arc<Self>) {
         lock(&self.state).timer = None;
@@ -380,6 +418,12 @@ impl Core {
     fn wake_watchers(&self) {
         let mut state = self.lock();
         state.world.pipes_changed();
+        self.finish(state);
+    }
+
+    fn announce_attempt(&self, url: String) {
+        let mut state = self.lock();
+        state.world.tell(Event::Dialing { url });
         self.finish(state);
     }
 

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Phase, State, after};
+use super::deadline::block_on;
 use super::dialer::Dialing;
 use super::events::Event;
 use super::listener::Listening;
 use super::lock;
 use super::pipe::{PipeInfo, PipeSlot, PipeSource};
 use super::reactor::Source;
+use super::tally::Tally;
 use super::timers::{Timed, TimerKey};
 use crate::address::Address;
 use crate::error::{Error, Result};
@@ -33,10 +35,24 @@ impl Endpoint {
         }
     }
 
-    /// A pipe of this endpoint is gone. `healthy` says that something had been received on it.
-    pub(super) fn pipe_gone(&self, healthy: bool) {
-        if let Self::Dialer(dialer) = self {
-            dialer.pipe_gone(healthy);
+    /// A pipe of this endpoint is gone. `healthy` says that something had been received on it. Returns what follows.
+    pub(super) fn pipe_gone(&self, healthy: bool) -> Option<Event> {
+        let Self::Dialer(dialer) = self else {
+            return None;
+        };
+        let retry_in = dialer.pipe_gone(healthy)?;
+        let url = dialer.url.to_string();
+        Some(Event::Reconnecting { url, retry_in })
+    }
+
+    pub(super) fn is_dialer(&self) -> bool {
+        matches!(self, Self::Dialer(_))
+    }
+
+    pub(super) fn tally(&self) -> &Tally {
+        match self {
+            Self::Dialer(dialer) => &dialer.tally,
+            Self::Listener(listener) => &listener.tally,
         }
     }
 
@@ -200,6 +216,9 @@ impl Shaking {
             ),
             Err(error) => {
                 if !matches!(error, Error::Closed) && self.accepted() {
+                    if let Some(listener) = &self.endpoint {
+                        listener.tally().failed(&error);
+                    }
                     let peer = handshake.map_or(Address::Unspecified, |one| one.peer());
                     self.core
                         .handshake_failed(self.url.clone(), peer, error.clone());
@@ -212,7 +231,16 @@ impl Shaking {
 
     /// Dialers report failures themselves, with what they will do about it.
     fn accepted(&self) -> bool {
-        !matches!(self.endpoint, Some(Endpoint::Dialer(_)))
+        !self.endpoint.as_ref().is_some_and(Endpoint::is_dialer)
+    }
+}
+
+/// Gives a handshake up when nobody waits for it any more.
+struct Abort(Arc<Shaking>);
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort(Error::Closed);
     }
 }
 
@@ -247,10 +275,19 @@ impl Core {
                 expected: self.info.peer,
                 actual: protocol,
             };
-            if !matches!(endpoint, Some(Endpoint::Dialer(_))) {
-                self.handshake_failed(url, connection.peer_address(), error.clone());
+            match &endpoint {
+                Some(endpoint) if endpoint.is_dialer() => {}
+                endpoint => {
+                    if let Some(listener) = endpoint {
+                        listener.tally().failed(&error);
+                    }
+                    self.handshake_failed(url, connection.peer_address(), error.clone());
+                }
             }
             return Err(error);
+        }
+        if let Some(endpoint) = &endpoint {
+            endpoint.tally().connected();
         }
         let id = next_pipe_id();
         let info = Arc::new(PipeInfo {
@@ -262,6 +299,7 @@ impl Core {
             dialed: matches!(endpoint, Some(Endpoint::Dialer(_))),
         });
         if !self.observers.accepts(&info) {
+            count_rejected(endpoint.as_ref(), &Error::Rejected);
             self.reject(self.lock(), info, Error::Rejected);
             return Err(Error::Rejected);
         }
@@ -278,6 +316,7 @@ impl Core {
         world.pipes.insert(id, slot);
         if let Err(error) = machine.add_pipe(id, world) {
             world.pipes.remove(id);
+            count_rejected(endpoint.as_ref(), &error);
             if let Some(Endpoint::Dialer(dialer)) = endpoint {
                 dialer.pipe_rejected();
             }
@@ -338,11 +377,25 @@ impl Core {
         limit: usize,
         timeout: Duration,
     ) -> Result<PipeId> {
+        block_on(
+            self.reactor,
+            None,
+            self.adopt_async(handshake, limit, timeout),
+        )
+    }
+
+    /// As [`adopt`](Self::adopt), as a future. Dropping it gives the handshake up.
+    pub(crate) async fn adopt_async(
+        self: &Arc<Self>,
+        handshake: Box<dyn Handshake>,
+        limit: usize,
+        timeout: Duration,
+    ) -> Result<PipeId> {
         drop(self.open()?);
         let result = Arc::new(Mutex::new(None));
         let shared = result.clone();
         let me: Weak<Self> = self.me.clone();
-        Shaking::start(
+        let shaking = Shaking::start(
             self.clone(),
             None,
             String::new(),
@@ -358,13 +411,8 @@ impl Core {
                 }
             },
         );
-        let mut id = None;
-        self.wait_for(None, |_| {
-            lock(&result)
-                .take()
-                .map(|done: Result<PipeId>| done.map(|done| id = Some(done)))
-        })?;
-        id.ok_or(Error::Closed)
+        let _abandoned = Abort(shaking);
+        self.watch(|_| lock(&result).take()).await
     }
 
     /// Closes one pipe.
@@ -402,6 +450,13 @@ impl State {
             Phase::Closing => self.machine.unsent() > 0,
             Phase::Finishing | Phase::Closed => false,
         }
+    }
+}
+
+/// Dialers count their failures themselves.
+fn count_rejected(endpoint: Option<&Endpoint>, why: &Error) {
+    if let Some(listener) = endpoint.filter(|one| !one.is_dialer()) {
+        listener.tally().failed(why);
     }
 }
 

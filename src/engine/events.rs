@@ -1,14 +1,20 @@
 //! What happens to a socket's connections, told to whoever wants to know.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use super::core::after;
 use super::lock;
 use super::pipe::PipeInfo;
+use super::waiters::Waiters;
 use crate::address::Address;
 use crate::error::{Error, Result};
+use crate::protocols::{CtxId, DropReason, OpId};
 
 /// Events a monitor holds before it drops the oldest.
 const MONITOR_QUEUE: usize = 1024;
@@ -17,15 +23,34 @@ const MONITOR_QUEUE: usize = 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A pipe was added: messages can be exchanged with its peer.
+    /// A dialer begins an attempt to connect.
+    Dialing {
+        /// The dialer's URL.
+        url: String,
+    },
+    /// A pipe was added: it is connected, and messages can be exchanged with its peer.
     Added(Arc<PipeInfo>),
     /// A pipe that had been added is gone.
     Removed {
         /// The pipe.
         pipe: Arc<PipeInfo>,
         /// Why: [`Error::ConnectionShut`] when the peer closed it, [`Error::Closed`] when this side did, else what
-        /// the peer or the network did wrong.
+        /// the peer or the network did wrong, as [`Error::MessageTooLong`].
         reason: Error,
+    },
+    /// A dialer has lost its pipe and is going to connect again. Follows [`Removed`](Self::Removed).
+    Reconnecting {
+        /// The dialer's URL.
+        url: String,
+        /// After how long.
+        retry_in: Duration,
+    },
+    /// The first message of a pipe was dropped. [`PipeStats`](crate::PipeStats) counts it and those to come.
+    Dropping {
+        /// The pipe it came from, or was to go to.
+        pipe: Arc<PipeInfo>,
+        /// Why.
+        reason: DropReason,
     },
     /// A connection came about and was turned away, by the pipe filter or because the protocol takes no more
     /// peers.
@@ -35,7 +60,7 @@ pub enum Event {
         /// Why.
         reason: Error,
     },
-    /// A peer connected but its handshake failed, or took too long.
+    /// A peer connected to a listener, or came as a descriptor, but its handshake failed, or took too long.
     HandshakeFailed {
         /// The dialer's or listener's URL; empty for a descriptor that was handed over.
         url: String,
@@ -44,7 +69,7 @@ pub enum Event {
         /// What was wrong.
         reason: Error,
     },
-    /// An attempt to connect failed before there was a peer.
+    /// A dialer's attempt failed: nobody was there, the handshake failed, or the connection was turned away.
     DialFailed {
         /// The dialer's URL.
         url: String,
@@ -94,7 +119,7 @@ impl Observers {
         let queue = Arc::new(Queue::default());
         let mut monitors = lock(&self.monitors);
         if monitors.closed {
-            lock(&queue.state).closed = true;
+            queue.close();
         } else {
             monitors.queues.push(Arc::downgrade(&queue));
         }
@@ -113,15 +138,17 @@ impl Observers {
         if let Some(observer) = observer {
             observer(&event);
         }
+        let mut tasks = Vec::new();
         lock(&self.monitors)
             .queues
             .retain(|monitor| match monitor.upgrade() {
                 Some(queue) => {
-                    queue.push(event.clone());
+                    tasks.extend(queue.push(event.clone()));
                     true
                 }
                 None => false,
             });
+        tasks.into_iter().for_each(Waker::wake);
     }
 
     /// Forgets everybody, and ends the monitors: no event will come any more.
@@ -131,13 +158,10 @@ impl Observers {
         drop((filter, observer));
         let mut monitors = lock(&self.monitors);
         monitors.closed = true;
-        for queue in monitors
-            .queues
-            .drain(..)
-            .filter_map(|monitor| monitor.upgrade())
-        {
-            lock(&queue.state).closed = true;
-            queue.changed.notify_all();
+        let queues = std::mem::take(&mut monitors.queues);
+        drop(monitors);
+        for queue in queues.into_iter().filter_map(|monitor| monitor.upgrade()) {
+            queue.close();
         }
     }
 }
@@ -153,18 +177,45 @@ struct QueueState {
     events: VecDeque<Event>,
     missed: u64,
     closed: bool,
+    /// Tasks that wait, beside the threads that wait for `changed`.
+    tasks: Waiters,
+    last_op: u64,
 }
 
 impl Queue {
-    fn push(&self, event: Event) {
+    /// Returns whom to wake once no lock is held.
+    #[must_use]
+    fn push(&self, event: Event) -> Option<Waker> {
         let mut state = lock(&self.state);
         if state.events.len() == MONITOR_QUEUE {
             state.events.pop_front();
             state.missed += 1;
         }
         state.events.push_back(event);
+        let task = state.tasks.take_one(CtxId::SOCKET);
         drop(state);
         self.changed.notify_one();
+        task
+    }
+
+    fn close(&self) {
+        let mut tasks = Vec::new();
+        let mut state = lock(&self.state);
+        state.closed = true;
+        state.tasks.drain(&mut tasks);
+        drop(state);
+        self.changed.notify_all();
+        tasks.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl QueueState {
+    /// The next event, or that there will be none.
+    fn next(&mut self) -> Option<Result<Event>> {
+        match self.events.pop_front() {
+            Some(event) => Some(Ok(event)),
+            None => self.closed.then_some(Err(Error::Closed)),
+        }
     }
 }
 
@@ -184,11 +235,8 @@ impl Monitor {
         let deadline = after(timeout);
         let mut state = lock(&self.queue.state);
         loop {
-            if let Some(event) = state.events.pop_front() {
-                return Ok(event);
-            }
-            if state.closed {
-                return Err(Error::Closed);
+            if let Some(next) = state.next() {
+                return next;
             }
             let left = deadline.map_or(Duration::MAX, |at| {
                 at.saturating_duration_since(Instant::now())
@@ -210,11 +258,23 @@ impl Monitor {
     ///
     /// [`Error::WouldBlock`] when there is none, [`Error::Closed`] as for [`recv_timeout`](Self::recv_timeout).
     pub fn try_recv(&self) -> Result<Event> {
-        let mut state = lock(&self.queue.state);
-        match state.events.pop_front() {
-            Some(event) => Ok(event),
-            None if state.closed => Err(Error::Closed),
-            None => Err(Error::WouldBlock),
+        let next = lock(&self.queue.state).next();
+        next.unwrap_or(Err(Error::WouldBlock))
+    }
+
+    /// The next event, for async code.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no event.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] as for [`recv_timeout`](Self::recv_timeout).
+    pub fn recv_async(&self) -> EventFuture<'_> {
+        EventFuture {
+            queue: &self.queue,
+            op: None,
         }
     }
 
@@ -225,10 +285,72 @@ impl Monitor {
     }
 }
 
-impl std::fmt::Debug for Monitor {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Monitor")
             .field("waiting", &lock(&self.queue.state).events.len())
             .finish()
+    }
+}
+
+/// An event being waited for: what [`Monitor::recv_async`] returns.
+///
+/// # Cancel safety
+///
+/// Dropping it loses no event.
+#[must_use = "futures do nothing unless they are awaited"]
+pub struct EventFuture<'a> {
+    queue: &'a Queue,
+    op: Option<OpId>,
+}
+
+impl Future for EventFuture<'_> {
+    type Output = Result<Event>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Result<Event>> {
+        let mut state = lock(&self.queue.state);
+        if let Some(next) = state.next() {
+            drop(state);
+            self.give_up();
+            return Poll::Ready(next);
+        }
+        let op = self.op.unwrap_or_else(|| {
+            state.last_op += 1;
+            OpId(state.last_op)
+        });
+        let spent = state.tasks.add(op, CtxId::SOCKET, task.waker());
+        drop(state);
+        drop(spent);
+        self.op = Some(op);
+        Poll::Pending
+    }
+}
+
+impl EventFuture<'_> {
+    /// Waits no longer. If this one was woken and there is still an event, another one is.
+    fn give_up(&mut self) {
+        let Some(op) = self.op.take() else { return };
+        let mut state = lock(&self.queue.state);
+        let own = state.tasks.remove(op, CtxId::SOCKET);
+        let another = (own.is_none() && !state.events.is_empty())
+            .then(|| state.tasks.take_one(CtxId::SOCKET))
+            .flatten();
+        drop(state);
+        drop(own);
+        if let Some(another) = another {
+            another.wake();
+        }
+    }
+}
+
+impl Drop for EventFuture<'_> {
+    fn drop(&mut self) {
+        self.give_up();
+    }
+}
+
+impl fmt::Debug for EventFuture<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventFuture").finish_non_exhaustive()
     }
 }

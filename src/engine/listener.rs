@@ -10,6 +10,7 @@ use super::endpoint::{Endpoint, Shaking};
 use super::events::Event;
 use super::lock;
 use super::reactor::Source;
+use super::tally::{EndpointStats, Tally};
 use super::timers::{Timed, TimerKey};
 use crate::address::Address;
 use crate::error::{Error, Result};
@@ -29,6 +30,7 @@ pub(crate) struct Listening {
     url: Url,
     transport: &'static dyn Transport,
     state: Mutex<ListenState>,
+    pub(super) tally: Tally,
     me: Weak<Self>,
 }
 
@@ -68,12 +70,19 @@ impl Listening {
                 last_shaking: 0,
                 full: false,
             }),
+            tally: Tally::default(),
             me: me.clone(),
         }))
     }
 
     pub(crate) fn options(&self) -> EndpointOptions {
         lock(&self.state).options.clone()
+    }
+
+    pub(crate) fn stats(self: &Arc<Self>) -> EndpointStats {
+        let this = Endpoint::Listener(self.clone());
+        let core = self.core.upgrade();
+        core.map_or_else(EndpointStats::default, |core| core.endpoint_stats(&this))
     }
 
     /// Changes the options. Those that shape the listening end itself are refused once it listens.
@@ -309,7 +318,9 @@ impl Listening {
             state.timer = Some(core.reactor.set_timer(at, me));
         }
         drop(state);
-        core.accept_failed(self.url().to_string(), error.into());
+        let error = Error::from(error);
+        self.tally.failed(&error);
+        core.accept_failed(self.url().to_string(), error);
         Some(false)
     }
 }

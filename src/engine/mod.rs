@@ -2,32 +2,42 @@
 
 mod close;
 mod core;
+mod deadline;
 mod dialer;
 mod direct;
 mod endpoint;
 mod events;
 mod listener;
+mod operation;
 mod park;
 mod pipe;
 mod pipes;
 mod pump;
 mod reactor;
+mod ready;
 mod recv;
 mod send;
 mod spin;
 mod stats;
+mod tally;
 mod timers;
+#[cfg(feature = "tracing")]
+mod trace;
 mod waiters;
+mod watch;
 mod world;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) use self::core::{Core, Patience, Timeouts};
+pub(crate) use deadline::Deadline;
 pub(crate) use dialer::Dialing;
-pub use events::{Event, Monitor};
+pub use events::{Event, EventFuture, Monitor};
 pub(crate) use listener::Listening;
+pub(crate) use operation::{Receiving, Sending};
 pub use pipe::{PipeInfo, PipeStats};
 pub use stats::SocketStats;
+pub use tally::EndpointStats;
 pub use world::DropStats;
 
 /// Locks a mutex. A panic in another thread while it held the lock does not make this one panic too.

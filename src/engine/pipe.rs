@@ -54,6 +54,12 @@ pub struct PipeStats {
     pub rx_msgs: u64,
     /// Their bytes.
     pub rx_bytes: u64,
+    /// Messages to or from the peer that were dropped, for want of room in a queue or because they had come through
+    /// too many devices.
+    pub dropped: u64,
+    /// Bytes that the pipe has accepted and that the operating system, or the peer in this process, has not taken
+    /// yet; with framing.
+    pub tx_queued_bytes: u64,
 }
 
 /// A pipe as the socket's state holds it.
@@ -163,6 +169,16 @@ impl PipeSlot {
             stats: PipeStats::default(),
             info,
             endpoint,
+        }
+    }
+}
+
+impl PipeSlot {
+    /// What has gone through it, and what waits in it.
+    pub(super) fn stats(&self) -> PipeStats {
+        PipeStats {
+            tx_queued_bytes: (self.tx.outstanding + self.tx.filling.len()) as u64,
+            ..self.stats
         }
     }
 }

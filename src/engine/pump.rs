@@ -538,7 +538,7 @@ impl Core {
         });
         if let Some(endpoint) = &pipe.endpoint {
             let healthy = pipe.stats.rx_msgs > 0;
-            endpoint.pipe_gone(healthy);
+            world.events.extend(endpoint.pipe_gone(healthy));
         }
         world.gone.push(pipe.connection);
     }

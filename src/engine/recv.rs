@@ -84,14 +84,20 @@ impl Core {
         let World {
             receivers, wakes, ..
         } = &mut state.world;
-        match received {
+        let spent = match received {
             Ok(false) => receivers.add(op, ctx, waker),
+            // It may have looked without having been woken. Who is done must not take a wake-up from one who waits.
+            _ => receivers.remove(op, ctx),
+        };
+        match received {
+            Ok(false) => {}
             // Another one may find something too, and only one was woken.
             Ok(true) => wakes.extend(receivers.take_one(ctx)),
             // What came while this thread attended to the pipes may be for others.
             Err(_) => state = self.read_noted(state),
         }
         self.finish(state);
+        drop(spent);
         received
     }
 
@@ -99,11 +105,27 @@ impl Core {
     pub(crate) fn cancel_recv(&self, ctx: CtxId, op: OpId) {
         let mut state = self.lock();
         let State { machine, world, .. } = &mut *state;
-        if !world.receivers.remove(op, ctx) {
+        let spent = world.receivers.remove(op, ctx);
+        if spent.is_none() {
             world.wakes.extend(world.receivers.take_one(ctx));
         }
         machine.cancel_recv(ctx, op, world);
         self.finish(state);
+        drop(spent);
+    }
+
+    /// Takes back the waker of a receive that did not complete, and whose caller has gone away. What it waited for is
+    /// there for the next one.
+    pub(crate) fn release_recv(&self, ctx: CtxId, op: OpId) {
+        let mut state = self.lock();
+        let State { machine, world, .. } = &mut *state;
+        let spent = world.receivers.remove(op, ctx);
+        if spent.is_none() {
+            world.wakes.extend(world.receivers.take_one(ctx));
+        }
+        machine.release_recv(ctx, op, world);
+        self.finish(state);
+        drop(spent);
     }
 
     /// Tries to receive, reading from the pipes if need be. One that does not wait for events reads even where none

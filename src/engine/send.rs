@@ -111,16 +111,18 @@ impl Core {
         waker: &Waker,
     ) -> Option<Result<()>> {
         let (mut state, outcome) = self.send_again(self.lock(), ctx, op, held);
-        match &outcome {
-            None => state.world.senders.add(op, ctx, waker),
+        let World { senders, wakes, .. } = &mut state.world;
+        let spent = match outcome {
+            None => senders.add(op, ctx, waker),
+            // As for a receive.
+            Some(_) => senders.remove(op, ctx),
+        };
+        if let Some(Ok(())) = outcome {
             // Another one may find room too, and only one was woken.
-            Some(Ok(())) => {
-                let World { senders, wakes, .. } = &mut state.world;
-                wakes.extend(senders.take_one(ctx));
-            }
-            Some(Err(_)) => {}
+            wakes.extend(senders.take_one(ctx));
         }
         self.finish(state);
+        drop(spent);
         outcome
     }
 
@@ -129,7 +131,8 @@ impl Core {
     pub(crate) fn cancel_send(&self, ctx: CtxId, op: OpId, held: &mut Option<Message>) -> bool {
         let mut state = self.lock();
         let State { machine, world, .. } = &mut *state;
-        if !world.senders.remove(op, ctx) {
+        let spent = world.senders.remove(op, ctx);
+        if spent.is_none() {
             world.wakes.extend(world.senders.take_one(ctx));
         }
         let kept = machine.cancel_send(ctx, op, world);
@@ -137,6 +140,7 @@ impl Core {
             *held = kept;
         }
         self.finish(state);
+        drop(spent);
         held.is_none()
     }
 

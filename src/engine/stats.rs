@@ -21,6 +21,10 @@ pub(super) struct Counters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SocketStats {
+    /// Dialers that were started and not closed.
+    pub dialers: usize,
+    /// Listeners that were started and not closed.
+    pub listeners: usize,
     /// Pipes connected now.
     pub pipes: usize,
     /// Pipes added so far.
@@ -35,6 +39,9 @@ pub struct SocketStats {
     pub accepts_failed: u64,
     /// Pipes closed because the peer sent what its protocol does not allow, or too much of it.
     pub malformed: u64,
+    /// Messages that were accepted and that no pipe has taken yet. What the pipes have taken and not written is
+    /// counted in bytes, in `traffic`.
+    pub tx_queued_msgs: usize,
     /// What all pipes, past ones included, have carried.
     pub traffic: PipeStats,
     /// Messages that went nowhere.
@@ -47,9 +54,13 @@ impl Core {
         let state = self.lock();
         let mut traffic = state.stats.past;
         for pipe in state.world.pipes.values() {
-            traffic.add(&pipe.stats);
+            traffic.add(&pipe.stats());
         }
+        let dialers = state.endpoints.iter().filter(|one| one.is_dialer()).count();
         SocketStats {
+            dialers,
+            listeners: state.endpoints.len() - dialers,
+            tx_queued_msgs: state.machine.unsent(),
             pipes: state.world.pipes.len(),
             added: state.stats.added,
             rejected: state.stats.rejected,
@@ -69,5 +80,7 @@ impl PipeStats {
         self.tx_bytes += other.tx_bytes;
         self.rx_msgs += other.rx_msgs;
         self.rx_bytes += other.rx_bytes;
+        self.dropped += other.dropped;
+        self.tx_queued_bytes += other.tx_queued_bytes;
     }
 }

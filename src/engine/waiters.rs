@@ -17,27 +17,30 @@ impl Waiters {
         self.count == 0
     }
 
-    /// Adds an operation, or renews its waker.
-    pub(super) fn add(&mut self, op: OpId, ctx: CtxId, waker: &Waker) {
+    /// Adds an operation, or renews its waker. What is returned is to be dropped without the socket's lock: it may
+    /// be the last thing that holds a task, and the task may use the socket.
+    #[must_use = "a waker is not to be dropped under the lock"]
+    pub(super) fn add(&mut self, op: OpId, ctx: CtxId, waker: &Waker) -> Option<Waker> {
         let list = self.by_context.entry(ctx).or_default();
         match find(list, op) {
-            Ok(at) => list[at].1.clone_from(waker),
+            Ok(at) if list[at].1.will_wake(waker) => None,
+            Ok(at) => Some(std::mem::replace(&mut list[at].1, waker.clone())),
             Err(at) => {
                 list.insert(at, (op, waker.clone()));
                 self.count += 1;
+                None
             }
         }
     }
 
-    /// Removes an operation. `false` says that it had been woken, so that its wake-up has to be passed on.
-    pub(super) fn remove(&mut self, op: OpId, ctx: CtxId) -> bool {
-        let Some(list) = self.by_context.get_mut(&ctx) else {
-            return false;
-        };
-        let Ok(at) = find(list, op) else { return false };
-        list.remove(at);
+    /// Removes an operation. `None` says that it had been woken, so that its wake-up has to be passed on. The waker
+    /// is to be dropped as by [`add`](Self::add).
+    #[must_use = "a waker is not to be dropped under the lock"]
+    pub(super) fn remove(&mut self, op: OpId, ctx: CtxId) -> Option<Waker> {
+        let list = self.by_context.get_mut(&ctx)?;
+        let at = find(list, op).ok()?;
         self.count -= 1;
-        true
+        Some(list.remove(at).1)
     }
 
     /// Takes the oldest operation of a context.
@@ -113,9 +116,9 @@ mod tests {
     fn the_oldest_operation_of_a_context_is_taken_first_whenever_it_was_added() {
         let mut waiters = Waiters::default();
         let (old, new) = (waker(), waker());
-        waiters.add(OpId(7), HERE, &new.1);
-        waiters.add(OpId(3), HERE, &old.1);
-        waiters.add(OpId(1), THERE, &new.1);
+        let _ = waiters.add(OpId(7), HERE, &new.1);
+        let _ = waiters.add(OpId(3), HERE, &old.1);
+        let _ = waiters.add(OpId(1), THERE, &new.1);
         waiters.take_one(HERE).unwrap().wake();
         assert_eq!(
             (
@@ -129,11 +132,11 @@ mod tests {
     #[test]
     fn removing_says_whether_the_operation_still_waited() {
         let mut waiters = Waiters::default();
-        waiters.add(OpId(1), HERE, &waker().1);
-        waiters.add(OpId(2), HERE, &waker().1);
+        let _ = waiters.add(OpId(1), HERE, &waker().1);
+        let _ = waiters.add(OpId(2), HERE, &waker().1);
         assert!(waiters.take_one(HERE).is_some());
-        assert!(!waiters.remove(OpId(1), HERE));
-        assert!(waiters.remove(OpId(2), HERE));
+        assert!(waiters.remove(OpId(1), HERE).is_none());
+        assert!(waiters.remove(OpId(2), HERE).is_some());
         assert!(waiters.is_empty());
     }
 
@@ -141,8 +144,8 @@ mod tests {
     fn adding_again_renews_the_waker_and_counts_once() {
         let mut waiters = Waiters::default();
         let (old, new) = (waker(), waker());
-        waiters.add(OpId(1), HERE, &old.1);
-        waiters.add(OpId(1), HERE, &new.1);
+        let _ = waiters.add(OpId(1), HERE, &old.1);
+        let _ = waiters.add(OpId(1), HERE, &new.1);
         let mut woken = Vec::new();
         waiters.drain(&mut woken);
         assert_eq!(woken.len(), 1);
@@ -155,9 +158,9 @@ mod tests {
     fn taking_all_of_a_context_leaves_the_others() {
         let mut waiters = Waiters::default();
         for op in 1..4 {
-            waiters.add(OpId(op), HERE, &waker().1);
+            let _ = waiters.add(OpId(op), HERE, &waker().1);
         }
-        waiters.add(OpId(9), THERE, &waker().1);
+        let _ = waiters.add(OpId(9), THERE, &waker().1);
         let mut woken = Vec::new();
         waiters.forget(HERE, &mut woken);
         assert_eq!(woken.len(), 3);

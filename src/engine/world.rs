@@ -208,6 +208,18 @@ impl Io for World {
         *counter += 1;
     }
 
+    fn dropped_on(&mut self, pipe: Option<PipeId>, why: Dropped) {
+        self.dropped(why);
+        let Some(pipe) = pipe.and_then(|pipe| self.pipes.get_mut(pipe)) else {
+            return;
+        };
+        pipe.stats.dropped += 1;
+        if pipe.stats.dropped == 1 {
+            let pipe = pipe.info.clone();
+            self.tell(Event::Dropping { pipe, reason: why });
+        }
+    }
+
     fn now(&mut self) -> Instant {
         self.asked_time = true;
         Instant::now()

@@ -60,11 +60,9 @@ impl Outlet {
     }
 
     fn shrink(&mut self, depth: usize, io: &mut dyn Io) {
-        count_dropped(
-            io,
-            Dropped::SendQueueFull,
-            self.queue.len().saturating_sub(depth),
-        );
+        for _ in depth..self.queue.len() {
+            io.dropped_on(Some(self.pipe), Dropped::SendQueueFull);
+        }
         self.queue.truncate(depth);
     }
 }
@@ -167,7 +165,7 @@ fn make_room(outlet: &mut Outlet, depth: usize, overflow: Overflow, io: &mut dyn
     if outlet.has_room(depth) {
         return true;
     }
-    io.dropped(Dropped::SendQueueFull);
+    io.dropped_on(Some(outlet.pipe), Dropped::SendQueueFull);
     overflow == Overflow::DropOldest && outlet.queue.pop_front().is_some()
 }
 

@@ -94,6 +94,16 @@ impl ProtocolInfo {
             peer_name,
         }
     }
+
+    /// Whether its sockets send.
+    pub(crate) fn sends(self) -> bool {
+        self != info::SUB && self != info::PULL
+    }
+
+    /// Whether its sockets receive.
+    pub(crate) fn receives(self) -> bool {
+        self != info::PUB && self != info::PUSH
+    }
 }
 
 /// Numbers and names of all protocols.
@@ -117,7 +127,8 @@ pub(crate) mod info {
 
 /// Why a message that was received or accepted went nowhere. Each has a counter in the socket's statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Dropped {
+#[non_exhaustive]
+pub enum DropReason {
     /// A pipe's send queue was full.
     SendQueueFull,
     /// The receive queue was full.
@@ -129,6 +140,8 @@ pub(crate) enum Dropped {
     /// The pipe it was meant for is gone, or its header names none.
     NoPipe,
 }
+
+pub(crate) use DropReason as Dropped;
 
 /// What a machine may do to the world. All of it takes effect at once.
 pub(crate) trait Io {
@@ -161,6 +174,12 @@ pub(crate) trait Io {
 
     /// Counts a message that was dropped.
     fn dropped(&mut self, why: Dropped);
+
+    /// Counts a message that was dropped, and whose pipe may be known.
+    fn dropped_on(&mut self, pipe: Option<PipeId>, why: Dropped) {
+        let _ = pipe;
+        self.dropped(why);
+    }
 
     /// The time, the same during one call of a machine's method.
     fn now(&mut self) -> Instant;
@@ -311,6 +330,12 @@ pub(crate) trait Protocol: Send {
     /// A receive that was told `false` is given up, because its deadline passed or its caller went away.
     fn cancel_recv(&mut self, ctx: CtxId, op: OpId, io: &mut dyn Io) {
         let _ = (ctx, op, io);
+    }
+
+    /// A receive that was told `false` is no longer wanted, but what it waited for is: a request or survey goes on,
+    /// and the next receive has what comes of it.
+    fn release_recv(&mut self, ctx: CtxId, op: OpId, io: &mut dyn Io) {
+        self.cancel_recv(ctx, op, io);
     }
 
     /// Whether a receive on the default context would return a message now.

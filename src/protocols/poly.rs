@@ -146,7 +146,9 @@ impl PairPoly {
         let pipe = message.pipe().or_else(|| self.joined.first().copied());
         match pipe.and_then(|pipe| self.pipes.get_mut(&pipe)) {
             None => io.dropped(Dropped::NoPipe),
-            Some(outlet) if !outlet.has_room(PIPE_DEPTH) => io.dropped(Dropped::SendQueueFull),
+            Some(outlet) if !outlet.has_room(PIPE_DEPTH) => {
+                io.dropped_on(pipe, Dropped::SendQueueFull);
+            }
             Some(outlet) => {
                 hops::advance(message);
                 outlet.put(message, io);

@@ -69,8 +69,8 @@ impl Protocol for Push {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, _: PipeId, _: Message, io: &mut dyn Io) -> Delivered {
-        io.dropped(Dropped::Unwanted);
+    fn deliver(&mut self, pipe: PipeId, _: Message, io: &mut dyn Io) -> Delivered {
+        io.dropped_on(Some(pipe), Dropped::Unwanted);
         Delivered::Room
     }
 

@@ -220,7 +220,7 @@ impl<A: Admission> HoldingQueue<A> {
                 Verdict::Admit => return true,
                 Verdict::Drop(why) => {
                     io.take(pipe, &mut Message::new());
-                    io.dropped(why);
+                    io.dropped_on(Some(pipe), why);
                 }
                 Verdict::Close(why) => {
                     io.close_pipe(pipe, Error::Malformed(why));
@@ -265,8 +265,12 @@ impl DroppingQueue {
     #[inline]
     pub(super) fn push(&mut self, message: Message, prefer_new: bool, io: &mut dyn Io) -> bool {
         if self.messages.len() >= self.room() {
-            io.dropped(Dropped::RecvQueueFull);
-            if !prefer_new || self.messages.remove(self.waiting.len()).is_none() {
+            let oldest = prefer_new
+                .then(|| self.messages.remove(self.waiting.len()))
+                .flatten();
+            let dropped = oldest.as_ref().unwrap_or(&message);
+            io.dropped_on(dropped.pipe(), Dropped::RecvQueueFull);
+            if oldest.is_none() {
                 return false;
             }
         }

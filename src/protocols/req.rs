@@ -289,6 +289,13 @@ impl Protocol for Req {
         }
     }
 
+    fn release_recv(&mut self, ctx: CtxId, op: OpId, _: &mut dyn Io) {
+        self.canceled_recvs.remove(&op);
+        if let Some(context) = self.contexts.get_mut(&ctx) {
+            context.receiver.take_if(|receiver| *receiver == op);
+        }
+    }
+
     // ---- timers ----
 
     fn deadline(&self) -> Option<Instant> {

@@ -135,7 +135,7 @@ impl Protocol for Surveyor {
         let owner = self.ids.owner(id);
         match owner.and_then(|ctx| Some((ctx, self.contexts.get_mut(&ctx)?))) {
             Some((_, context)) if context.answers.len() >= ANSWERS => {
-                io.dropped(Dropped::RecvQueueFull);
+                io.dropped_on(Some(pipe), Dropped::RecvQueueFull);
             }
             Some((ctx, context)) => {
                 context.answers.push_back(message);
@@ -224,6 +224,16 @@ impl Protocol for Surveyor {
             self.end_survey(ctx, &Error::Canceled, io);
         } else {
             // An answer came in the meantime: nothing was waited for in vain, and another may have it.
+            io.wake_recv(ctx);
+        }
+    }
+
+    fn release_recv(&mut self, ctx: CtxId, op: OpId, io: &mut dyn Io) {
+        self.ended_recvs.remove(&op);
+        if let Some(context) = self.contexts.get_mut(&ctx)
+            && context.forget_receiver(op)
+            && !context.answers.is_empty()
+        {
             io.wake_recv(ctx);
         }
     }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::asynchronous::{RecvFuture, SendFuture, receiving_async, sending_async};
 use super::methods::{receiving, sending};
 use super::{Contexts, Handle, Receives, Sends, Subscribes};
 use crate::engine::{Core, Patience, Timeouts};
@@ -36,13 +37,18 @@ use crate::protocols::CtxId;
 /// # Ok::<(), wirebird::Error>(())
 /// ```
 pub struct Context<P: Contexts> {
-    handle: Arc<Handle>,
-    id: CtxId,
-    timeouts: Timeouts,
+    pub(super) conversation: Conversation,
     pattern: PhantomData<fn() -> P>,
 }
 
-impl<P: Contexts> Context<P> {
+/// A context without its type. The last thing it does is to close.
+pub(super) struct Conversation {
+    handle: Arc<Handle>,
+    id: CtxId,
+    timeouts: Timeouts,
+}
+
+impl Conversation {
     pub(super) fn open(handle: Arc<Handle>) -> Result<Self> {
         let id = handle.core.open_context()?;
         let timeouts = Timeouts::new();
@@ -51,6 +57,24 @@ impl<P: Contexts> Context<P> {
             handle,
             id,
             timeouts,
+        })
+    }
+
+    pub(super) fn own(&self) -> (&Arc<Core>, CtxId, &Timeouts) {
+        (&self.handle.core, self.id, &self.timeouts)
+    }
+}
+
+impl Drop for Conversation {
+    fn drop(&mut self) {
+        self.handle.core.close_context(self.id);
+    }
+}
+
+impl<P: Contexts> Context<P> {
+    pub(super) fn open(handle: Arc<Handle>) -> Result<Self> {
+        Ok(Self {
+            conversation: Conversation::open(handle)?,
             pattern: PhantomData,
         })
     }
@@ -63,23 +87,25 @@ impl<P: Contexts> Context<P> {
     /// [`InvalidOption`](crate::Error::InvalidOption), [`NotSupported`](crate::Error::NotSupported),
     /// [`Closed`](crate::Error::Closed).
     pub fn set_options(&self, options: &SocketOptions) -> Result<()> {
-        self.handle.core.set_context_options(self.id, options)?;
-        self.timeouts
-            .set(options.send_timeout, options.recv_timeout);
+        let (core, id, timeouts) = self.own();
+        core.set_context_options(id, options)?;
+        timeouts.set(options.send_timeout, options.recv_timeout);
         Ok(())
     }
 
     fn own(&self) -> (&Arc<Core>, CtxId, &Timeouts) {
-        (&self.handle.core, self.id, &self.timeouts)
+        self.conversation.own()
     }
 }
 
 impl<P: Contexts + Sends> Context<P> {
     sending!();
+    sending_async!();
 }
 
 impl<P: Contexts + Receives> Context<P> {
     receiving!();
+    receiving_async!();
 }
 
 impl<P: Contexts + Subscribes> Context<P> {
@@ -89,7 +115,8 @@ impl<P: Contexts + Subscribes> Context<P> {
     ///
     /// [`Closed`](crate::Error::Closed).
     pub fn subscribe(&self, topic: impl AsRef<[u8]>) -> Result<()> {
-        self.handle.core.subscribe(self.id, topic.as_ref())
+        let (core, id, _) = self.own();
+        core.subscribe(id, topic.as_ref())
     }
 
     /// As [`Socket::unsubscribe`](super::Socket::unsubscribe), for this context alone.
@@ -98,21 +125,17 @@ impl<P: Contexts + Subscribes> Context<P> {
     ///
     /// [`NotFound`](crate::Error::NotFound), [`Closed`](crate::Error::Closed).
     pub fn unsubscribe(&self, topic: impl AsRef<[u8]>) -> Result<()> {
-        self.handle.core.unsubscribe(self.id, topic.as_ref())
-    }
-}
-
-impl<P: Contexts> Drop for Context<P> {
-    fn drop(&mut self) {
-        self.handle.core.close_context(self.id);
+        let (core, id, _) = self.own();
+        core.unsubscribe(id, topic.as_ref())
     }
 }
 
 impl<P: Contexts> fmt::Debug for Context<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (core, id, _) = self.own();
         f.debug_struct("Context")
-            .field("socket", &self.handle.core.id)
-            .field("id", &self.id.0)
+            .field("socket", &core.id)
+            .field("id", &id.0)
             .finish()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
-use crate::engine::{Core, Dialing, Listening, PipeInfo, PipeStats};
+use crate::engine::{Core, Dialing, EndpointStats, Listening, PipeInfo, PipeStats};
 use crate::error::Result;
 use crate::message::PipeId;
 use crate::options::EndpointOptions;
@@ -45,6 +45,12 @@ impl Dialer {
         self.core.set_options(options)
     }
 
+    /// A snapshot of its counters; all zero once its socket is gone.
+    #[must_use]
+    pub fn stats(&self) -> EndpointStats {
+        self.core.stats()
+    }
+
     /// Starts dialing in the background.
     ///
     /// # Errors
@@ -62,6 +68,19 @@ impl Dialer {
     /// As [`Socket::dial`](super::Socket::dial) and [`start`](Self::start).
     pub fn start_and_wait(&self, timeout: Option<Duration>) -> Result<()> {
         self.core.start_and_wait(timeout)
+    }
+
+    /// [`start_and_wait`](Self::start_and_wait) for async code. The time counts from the first poll.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that is dropped before it is ready stops the dialer, which may be started again.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_and_wait`](Self::start_and_wait).
+    pub async fn start_and_wait_async(&self, timeout: Option<Duration>) -> Result<()> {
+        self.core.start_and_wait_async(timeout).await
     }
 
     /// Closes the dialer and its pipe. Nothing that is on its way is waited for.
@@ -118,6 +137,12 @@ impl Listener {
     /// [`Busy`](crate::Error::Busy) for the permissions of a socket file that is there already.
     pub fn set_options(&self, options: &EndpointOptions) -> Result<()> {
         self.core.set_options(options)
+    }
+
+    /// A snapshot of its counters; all zero once its socket is gone.
+    #[must_use]
+    pub fn stats(&self) -> EndpointStats {
+        self.core.stats()
     }
 
     /// Starts listening. If that fails the listener may be started again.

@@ -1,29 +1,41 @@
 //! The sockets: typed handles on the engine.
 
+mod asynchronous;
 mod context;
 mod device;
 mod endpoint;
 mod methods;
 pub mod pattern;
+mod pollable;
 mod raw;
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "stream")]
+pub use asynchronous::Incoming;
+#[cfg(feature = "sink")]
+pub use asynchronous::Outgoing;
+pub use asynchronous::{
+    AcceptFuture, AnswerFuture, AnswerIter, Answers, RecvFuture, ReplyFuture, Request,
+    RequestFuture, SendFuture,
+};
 pub use context::Context;
 pub use device::{forward, reflect};
 pub use endpoint::{Dialer, Listener, Pipe};
 use pattern::{
-    BusNode, PairPolyamorous, PairV0, PairV1, Publish, PullSide, PushSide, Reply, Request, Respond,
+    BusNode, PairPolyamorous, PairV0, PairV1, Publish, PullSide, PushSide, Reply, Respond,
     Subscribe, Survey,
 };
-pub use pattern::{Contexts, Pattern, RawKind, Receives, Sends, Subscribes};
+pub use pattern::{Contexts, Pattern, RawKind, Receives, Replies, Sends, Subscribes};
 pub use raw::RawSocket;
 
+use asynchronous::{common_async, receiving_async, sending_async, streaming};
 use methods::{common, receiving, sending};
+use pollable::pollable;
 
 use crate::engine::{Core, Dialing, Event, Listening, Monitor, Patience, PipeInfo, SocketStats};
 use crate::error::{Result, SendError};
@@ -101,7 +113,7 @@ pub type PairPoly = Socket<PairPolyamorous>;
 /// assert_eq!(req.recv()?.body(), b"pong");
 /// # Ok::<(), wirebird::Error>(())
 /// ```
-pub type Req = Socket<Request>;
+pub type Req = Socket<pattern::Request>;
 
 /// Receives requests and sends each one's reply. See [`Req`] for an example.
 pub type Rep = Socket<Reply>;
@@ -113,6 +125,11 @@ pub type Rep = Socket<Reply>;
 /// ```compile_fail
 /// let publisher = wirebird::Pub::new().unwrap();
 /// publisher.recv();
+/// ```
+///
+/// ```compile_fail
+/// let publisher = wirebird::Pub::new().unwrap();
+/// publisher.recv_fd();
 /// ```
 pub type Pub = Socket<Publish>;
 
@@ -251,14 +268,21 @@ impl<P: Pattern> Socket<P> {
     }
 
     common!();
+    common_async!();
 }
 
 impl<P: Sends> Socket<P> {
     sending!();
+    sending_async!();
+    streaming!(sink);
+    pollable!(send);
 }
 
 impl<P: Receives> Socket<P> {
     receiving!();
+    receiving_async!();
+    streaming!(stream);
+    pollable!(recv);
 }
 
 impl<P: Contexts> Socket<P> {

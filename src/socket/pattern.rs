@@ -32,6 +32,9 @@ pub trait Receives: Pattern {}
 /// A pattern with contexts.
 pub trait Contexts: Pattern {}
 
+/// A pattern that answers what it receives.
+pub trait Replies: Sends + Receives + Contexts {}
+
 /// A pattern with subscriptions.
 pub trait Subscribes: Pattern {}
 
@@ -63,7 +66,7 @@ patterns! {
     /// Request side.
     Request = req::Req::new(seed()), Sends, Receives, Contexts;
     /// Reply side.
-    Reply = rep::Rep::new(), Sends, Receives, Contexts;
+    Reply = rep::Rep::new(), Sends, Receives, Contexts, Replies;
     /// Publishing side.
     Publish = publish::Publish::new(false), Sends;
     /// Subscribing side.
@@ -75,7 +78,7 @@ patterns! {
     /// Surveying side.
     Survey = surveyor::Surveyor::new(seed()), Sends, Receives, Contexts;
     /// Responding side.
-    Respond = respondent::Respondent::new(), Sends, Receives, Contexts;
+    Respond = respondent::Respondent::new(), Sends, Receives, Contexts, Replies;
     /// Bus.
     BusNode = bus::Bus::new(false), Sends, Receives;
 }

@@ -1,12 +1,20 @@
 //! Raw sockets: the protocol's header is the program's business.
 
 use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(feature = "stream")]
+use super::asynchronous::Incoming;
+#[cfg(feature = "sink")]
+use super::asynchronous::Outgoing;
+use super::asynchronous::{
+    RecvFuture, SendFuture, common_async, receiving_async, sending_async, streaming,
+};
 use super::endpoint::{Dialer, Listener, Pipe};
 use super::methods::{common, receiving, sending};
+use super::pollable::pollable;
 use super::{Handle, RawKind, debug};
 use crate::engine::{
     Core, Dialing, Event, Listening, Monitor, Patience, PipeInfo, SocketStats, Timeouts,
@@ -75,9 +83,23 @@ impl RawSocket {
 
     common!();
 
+    common_async!();
+
     sending!();
 
+    sending_async!();
+
     receiving!();
+
+    receiving_async!();
+
+    streaming!(stream);
+
+    streaming!(sink);
+
+    pollable!(recv);
+
+    pollable!(send);
 
     fn own(&self) -> (&Arc<Core>, CtxId, &Timeouts) {
         (&self.handle.core, CtxId::SOCKET, &self.handle.core.timeouts)

@@ -3,7 +3,10 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::os::unix::net::UnixStream;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -131,7 +134,18 @@ pub(crate) trait Node: Send + Sync {
     fn try_recv(&self) -> Result<Message> {
         Err(Error::NotSupported("receiving"))
     }
+
+    fn send_async(&self, message: Message) -> Later<'_, Result<(), SendError>> {
+        Box::pin(std::future::ready(Err(unable(message))))
+    }
+
+    fn recv_async(&self) -> Later<'_, Result<Message>> {
+        Box::pin(std::future::ready(Err(Error::NotSupported("receiving"))))
+    }
 }
+
+/// Any future.
+pub(crate) type Later<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 fn unable(message: Message) -> SendError {
     SendError {
@@ -210,6 +224,9 @@ macro_rules! nodes {
         fn try_send(&self, message: Message) -> Result<(), SendError> {
             Self::try_send(self, message)
         }
+        fn send_async(&self, message: Message) -> Later<'_, Result<(), SendError>> {
+            Box::pin(Self::send_async(self, message))
+        }
     };
     (@receives) => {
         fn recv(&self) -> Result<Message> {
@@ -220,6 +237,9 @@ macro_rules! nodes {
         }
         fn try_recv(&self) -> Result<Message> {
             Self::try_recv(self)
+        }
+        fn recv_async(&self) -> Later<'_, Result<Message>> {
+            Box::pin(Self::recv_async(self))
         }
     };
 }
@@ -371,4 +391,24 @@ pub(crate) fn asleep(thread: i32) {
             .next()
             .is_some_and(|rest| rest.starts_with('S'))
     });
+}
+
+// ---- futures ----
+
+/// Drives a future on this thread, with nothing but a waker that unparks it.
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
 }

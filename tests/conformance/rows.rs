@@ -7,7 +7,7 @@ use wirebird::{
     Respondent, SendError, SocketOptions, Sub, Surveyor,
 };
 
-use crate::common::{Node, SOON, insist};
+use crate::common::{Node, SOON, block_on, insist};
 
 /// How two sockets talk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +25,7 @@ pub(crate) enum Shape {
 pub(crate) enum Mode {
     Blocking,
     Trying,
+    Awaiting,
 }
 
 /// A protocol.
@@ -213,6 +214,7 @@ impl Mode {
             let sent = match self {
                 Self::Blocking => node.send(message),
                 Self::Trying => node.try_send(message),
+                Self::Awaiting => block_on(node.send_async(message)),
             };
             match sent {
                 Ok(()) => {}
@@ -233,6 +235,7 @@ impl Mode {
         let received = match self {
             Self::Blocking => node.recv(),
             Self::Trying => insist(|| node.try_recv()),
+            Self::Awaiting => block_on(node.recv_async()),
         };
         received.expect("a message")
     }
