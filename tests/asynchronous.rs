@@ -194,8 +194,12 @@ fn closing_a_socket_wakes_every_future_with_closed() {
         Task::waiting(async { unit(pair.recv_async().timeout(SOON).await) }),
         Task::waiting(async { pair.send_async("kept").await.map_err(Error::from) }),
         Task::waiting(pair.wait_for_peers_async(1, SOON)),
+        Task::waiting(async {
+            loop {
+                monitor.recv_async().await?;
+            }
+        }),
         Task::waiting(async { pair.dial_async(&silent).await.map(drop) }),
-        Task::waiting(async { monitor.recv_async().await.map(drop) }),
     ];
     twin.close().unwrap();
     for task in &mut tasks {

@@ -1,10 +1,11 @@
 //! The checks of the matrix.
 
+use std::cell::RefCell;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wirebird::{Error, Event, Pair0, Rep};
+use wirebird::{Error, Event, Monitor, Pair0, Rep};
 
 use crate::common::{
     Node, SOON, Via, asleep, assert_body, await_added, await_event, await_handshake_failed,
@@ -319,8 +320,10 @@ pub(crate) fn reconnecting(row: &Row, via: Via) {
     }
     let spot = crate::dialing::Spot::reserve(via);
     let dialer = one.dial_background(&spot.url).expect("a dialer");
-    let refused = |dialing| {
-        let reason = await_event(dialing, "a failed attempt", |event| match event {
+    // The next connection may be there before the end of the last one was noticed.
+    let (dialing, listening) = (Heard::on(&dialing), Heard::on(&listening));
+    let refused = |dialing: &Heard| {
+        let reason = dialing.pick("a failed attempt", |event| match event {
             Event::DialFailed {
                 reason,
                 retry_in: Some(_),
@@ -332,28 +335,76 @@ pub(crate) fn reconnecting(row: &Row, via: Via) {
     };
     refused(&dialing);
     let talk = |salt| {
-        await_added(&listening);
-        await_added(&dialing);
+        listening.added();
+        dialing.added();
         exchange(row, Mode::Blocking, &*one, &*other, 1000, salt);
     };
     let listener = other.listen(&spot.url).expect("listens");
     talk(1);
     other.pipes()[0].close().expect("a pipe");
-    assert_eq!(await_removed(&listening), Error::Closed);
-    assert_eq!(await_removed(&dialing), Error::ConnectionShut);
+    assert_eq!(listening.removed(), Error::Closed);
+    assert_eq!(dialing.removed(), Error::ConnectionShut);
     talk(2);
     one.pipes()[0].close().expect("a pipe");
-    assert_eq!(await_removed(&dialing), Error::Closed);
-    assert_eq!(await_removed(&listening), Error::ConnectionShut);
+    assert_eq!(dialing.removed(), Error::Closed);
+    assert_eq!(listening.removed(), Error::ConnectionShut);
     talk(3);
     listener.close();
-    assert_eq!(await_removed(&listening), Error::Closed);
-    assert_eq!(await_removed(&dialing), Error::ConnectionShut);
+    assert_eq!(listening.removed(), Error::Closed);
+    assert_eq!(dialing.removed(), Error::ConnectionShut);
     refused(&dialing);
     other.listen(&spot.url).expect("listens again");
     talk(4);
     dialer.close();
-    assert_eq!(await_removed(&dialing), Error::Closed);
-    assert_eq!(await_removed(&listening), Error::ConnectionShut);
+    assert_eq!(dialing.removed(), Error::Closed);
+    assert_eq!(listening.removed(), Error::ConnectionShut);
     assert_eq!(one.wait_for_peers(1, SHORT), Err(Error::TimedOut));
+}
+
+/// A monitor's events, of which those that were not asked for yet are kept.
+struct Heard<'a> {
+    monitor: &'a Monitor,
+    kept: RefCell<Vec<Event>>,
+}
+
+impl<'a> Heard<'a> {
+    fn on(monitor: &'a Monitor) -> Self {
+        Self {
+            monitor,
+            kept: RefCell::default(),
+        }
+    }
+
+    #[track_caller]
+    fn pick<T>(&self, what: &str, mut pick: impl FnMut(&Event) -> Option<T>) -> T {
+        let mut kept = self.kept.borrow_mut();
+        for at in 0..kept.len() {
+            if let Some(picked) = pick(&kept[at]) {
+                kept.remove(at);
+                return picked;
+            }
+        }
+        await_event(self.monitor, what, |event| {
+            let picked = pick(event);
+            if picked.is_none() {
+                kept.push(event.clone());
+            }
+            picked
+        })
+    }
+
+    #[track_caller]
+    fn added(&self) {
+        self.pick("a new pipe", |event| {
+            matches!(event, Event::Added(_)).then_some(())
+        });
+    }
+
+    #[track_caller]
+    fn removed(&self) -> Error {
+        self.pick("a lost pipe", |event| match event {
+            Event::Removed { reason, .. } => Some(reason.clone()),
+            _ => None,
+        })
+    }
 }
