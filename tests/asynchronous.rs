@@ -186,15 +186,16 @@ fn closing_a_socket_wakes_every_future_with_closed() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("tcp://{}", silent.local_addr().unwrap());
     let pair = Pair0::new().unwrap();
-    let monitor = pair.monitor();
     let twin = pair.clone();
+    let dialing = Task::waiting(async { pair.dial_async(&silent).await.map(drop) });
+    let monitor = pair.monitor();
     let unit = |result: Result<Message, Error>| result.map(drop);
     let mut tasks = vec![
         Task::waiting(async { unit(pair.recv_async().await) }),
         Task::waiting(async { unit(pair.recv_async().timeout(SOON).await) }),
         Task::waiting(async { pair.send_async("kept").await.map_err(Error::from) }),
         Task::waiting(pair.wait_for_peers_async(1, SOON)),
-        Task::waiting(async { pair.dial_async(&silent).await.map(drop) }),
+        dialing,
         Task::waiting(async { monitor.recv_async().await.map(drop) }),
     ];
     twin.close().unwrap();
