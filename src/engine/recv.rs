@@ -169,7 +169,13 @@ impl Core {
                     let (back, progress) = self.pump_for_receiver(state, otherwise);
                     state = back;
                     if !progress {
-                        return (state, Ok(false));
+                        // While this thread read one pipe, another may have delivered from a second, and found nobody
+                        // to wake.
+                        let State { machine, world, .. } = &mut *state;
+                        return match machine.recv(ctx, op, message, world) {
+                            Ok(false) => (state, Ok(false)),
+                            received => (self.settle(state), received),
+                        };
                     }
                 }
                 Err(error) => return (self.settle(state), Err(error)),

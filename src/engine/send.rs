@@ -111,7 +111,7 @@ impl Core {
         held: &mut Option<Message>,
         waker: &Waker,
     ) -> Result<Option<OpId>> {
-        let mut state = self.lock();
+        let mut state = self.settle(self.lock());
         let op = state.next_op();
         let (mut state, outcome) = self.send_again(state, ctx, op, held);
         if outcome.is_none() {
@@ -134,7 +134,9 @@ impl Core {
         held: &mut Option<Message>,
         waker: &Waker,
     ) -> Option<Result<()>> {
-        let (mut state, outcome) = self.send_again(self.lock(), ctx, op, held);
+        // Nothing is left to be settled after the attempt: the lock is held until the waker is where it belongs.
+        let state = self.settle(self.lock());
+        let (mut state, outcome) = self.send_again(state, ctx, op, held);
         let World { senders, wakes, .. } = &mut state.world;
         let spent = match outcome {
             None => senders.add(op, ctx, waker),
