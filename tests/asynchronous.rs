@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use common::{Later, SOON, Via, block_on, eventually, unique};
 use futures_util::future::{join_all, try_join_all};
 use wirebird::{
-    Error, Event, Message, Pair0, Pull, Push, Rep, Req, Respondent, SocketOptions, Sub, Surveyor,
+    Error, Event, Message, Pair0, Pull, Push, Rep, Req, Respondent, SocketOptions, Surveyor,
 };
 
 const SHORT: Duration = Duration::from_millis(40);
@@ -186,20 +186,17 @@ fn closing_a_socket_wakes_every_future_with_closed() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("tcp://{}", silent.local_addr().unwrap());
     let pair = Pair0::new().unwrap();
-    let monitor = pair.monitor();
     let twin = pair.clone();
+    let dialing = Task::waiting(async { pair.dial_async(&silent).await.map(drop) });
+    let monitor = pair.monitor();
     let unit = |result: Result<Message, Error>| result.map(drop);
     let mut tasks = vec![
         Task::waiting(async { unit(pair.recv_async().await) }),
         Task::waiting(async { unit(pair.recv_async().timeout(SOON).await) }),
         Task::waiting(async { pair.send_async("kept").await.map_err(Error::from) }),
         Task::waiting(pair.wait_for_peers_async(1, SOON)),
-        Task::waiting(async {
-            loop {
-                monitor.recv_async().await?;
-            }
-        }),
-        Task::waiting(async { pair.dial_async(&silent).await.map(drop) }),
+        dialing,
+        Task::waiting(async { monitor.recv_async().await.map(drop) }),
     ];
     twin.close().unwrap();
     for task in &mut tasks {
@@ -591,64 +588,4 @@ fn events_are_awaited_in_their_order() {
         second.next_poll(),
         Poll::Ready(Ok(Event::Removed { .. }))
     ));
-}
-
-#[test]
-fn a_subscriber_gets_what_it_subscribed_to_by_awaiting() {
-    let (publisher, sub) = (wirebird::Pub::new().unwrap(), Sub::new().unwrap());
-    sub.subscribe("a").unwrap();
-    Via::Ipc.join(&publisher, &sub);
-    block_on(async {
-        publisher.send_async("b1").await.unwrap();
-        publisher.send_async("a1").await.unwrap();
-        assert_eq!(sub.recv_async().await.unwrap().body(), b"a1");
-        publisher.flush_async(SOON).await.unwrap();
-    });
-}
-
-// ---- streams and sinks ----
-
-#[cfg(all(feature = "stream", feature = "sink"))]
-#[test]
-fn a_stream_gives_what_a_sink_was_given_and_ends_with_its_socket() {
-    use futures_util::{SinkExt, StreamExt, stream};
-    const COUNT: u32 = 500;
-    let (push, pull) = pipeline();
-    let own = pull.clone();
-    let receiving = thread::spawn(move || {
-        block_on(async {
-            let mut number = 0_u32;
-            let mut incoming = own.incoming();
-            while let Some(message) = incoming.next().await {
-                assert_eq!(message?.body(), number.to_be_bytes());
-                number += 1;
-                if number == COUNT {
-                    own.close_async().await?;
-                }
-            }
-            Ok::<_, Error>(number)
-        })
-    });
-    let numbers = stream::iter((0..COUNT).map(|number| Ok(number.to_be_bytes())));
-    let mut outgoing = push.outgoing();
-    block_on(outgoing.send_all(&mut numbers.fuse())).unwrap();
-    assert_eq!(receiving.join().unwrap(), Ok(COUNT));
-}
-
-#[cfg(feature = "stream")]
-#[test]
-fn a_stream_goes_on_after_a_timeout_and_loses_nothing_when_it_is_dropped() {
-    use futures_util::StreamExt;
-    let (push, pull) = pipeline();
-    pull.set_options(&SocketOptions::new().recv_timeout(SHORT))
-        .unwrap();
-    let mut incoming = pull.incoming();
-    assert_eq!(block_on(incoming.next()), Some(Err(Error::TimedOut)));
-    push.send("message").unwrap();
-    assert!(matches!(block_on(incoming.next()), Some(Ok(_))));
-    let mut next = Task::waiting(async move { incoming.next().await });
-    push.send("another").unwrap();
-    eventually("it is woken", || next.is_woken());
-    next.future = Box::pin(std::future::pending());
-    assert_eq!(pull.recv().unwrap().body(), b"another");
 }

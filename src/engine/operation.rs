@@ -26,17 +26,18 @@ impl Receiving {
         timeout: impl FnOnce() -> Option<Duration>,
         task: &Context<'_>,
     ) -> Poll<Result<Message>> {
-        let op = match &self.waiting {
-            Some((op, _)) => *op,
-            None => core.next_op(),
-        };
         let mut message = Message::new();
-        let received = core.poll_recv(ctx, op, &mut message, task.waker());
-        if let Ok(false) = received {
-            let (_, deadline) = self.waiting.get_or_insert_with(|| {
-                core.release_output();
-                (op, Deadline::after(core.reactor, timeout()))
-            });
+        let received = match &self.waiting {
+            Some((op, _)) => core.poll_recv(ctx, *op, &mut message, task.waker()),
+            None => {
+                let begun = core.begin_recv(ctx, &mut message, task.waker());
+                begun.map(|waits| {
+                    self.waiting = waits.map(|op| (op, Deadline::after(core.reactor, timeout())));
+                    waits.is_none()
+                })
+            }
+        };
+        if let (Ok(false), Some((_, deadline))) = (&received, &mut self.waiting) {
             if !deadline.is_over(task) {
                 return Poll::Pending;
             }
@@ -92,25 +93,31 @@ impl Sending {
         task: &Context<'_>,
     ) -> Poll<Result<(), SendError>> {
         assert!(!self.over, "a send was polled after it had ended");
-        let op = match &self.waiting {
-            Some((op, _)) => *op,
-            None => core.next_op(),
+        let held = &mut self.held;
+        let attempt = match &self.waiting {
+            Some((op, _)) => core.poll_send(ctx, *op, held, task.waker()),
+            None => match core.begin_send(ctx, held, task.waker()) {
+                Ok(None) => Some(Ok(())),
+                Ok(Some(op)) => {
+                    self.waiting = Some((op, Deadline::after(core.reactor, timeout())));
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            },
         };
-        let sent = match core.poll_send(ctx, op, &mut self.held, task.waker()) {
-            Some(sent) => sent,
-            None => {
-                let (_, deadline) = self
-                    .waiting
-                    .get_or_insert_with(|| (op, Deadline::after(core.reactor, timeout())));
+        let sent = match (attempt, &mut self.waiting) {
+            (Some(sent), _) => sent,
+            (None, Some((op, deadline))) => {
                 if !deadline.is_over(task) {
                     return Poll::Pending;
                 }
-                if core.cancel_send(ctx, op, &mut self.held) {
+                if core.cancel_send(ctx, *op, held) {
                     Ok(())
                 } else {
                     Err(Error::TimedOut)
                 }
             }
+            (None, None) => return Poll::Pending,
         };
         self.over = true;
         self.waiting = None;
@@ -132,16 +139,5 @@ impl Sending {
     /// The message, to be sent in another way, of a send that was never polled.
     pub(crate) fn into_message(self) -> Message {
         self.held.unwrap_or_default()
-    }
-}
-
-impl Core {
-    fn next_op(&self) -> OpId {
-        self.lock().next_op()
-    }
-
-    /// Writes out what is held back: its sender is about to wait for something else.
-    fn release_output(&self) {
-        self.finish(self.release_held(self.lock()));
     }
 }

@@ -72,6 +72,27 @@ impl Core {
         })
     }
 
+    /// The first attempt of a receive as a future. Returns its number if it has to wait, and `waker` is woken then.
+    pub(crate) fn begin_recv(
+        &self,
+        ctx: CtxId,
+        message: &mut Message,
+        waker: &Waker,
+    ) -> Result<Option<OpId>> {
+        let mut state = self.lock();
+        let op = state.next_op();
+        let (mut state, received) = self.recv_now(state, ctx, op, message, Otherwise::Waits);
+        let mut waits = None;
+        if let Ok(false) = received {
+            // A new number: there is no waker before it.
+            let _ = state.world.receivers.add(op, ctx, waker);
+            state = self.release_held(state);
+            waits = Some(op);
+        }
+        self.finish(state);
+        received.map(|_| waits)
+    }
+
     /// One attempt of a receive that goes on when `waker` is woken. Returns whether `message` was received.
     pub(crate) fn poll_recv(
         &self,
@@ -152,7 +173,13 @@ impl Core {
                     let (back, progress) = self.pump_for_receiver(state, otherwise);
                     state = back;
                     if !progress {
-                        return (state, Ok(false));
+                        // While this thread read one pipe, another may have delivered from a second, and found nobody
+                        // to wake.
+                        let State { machine, world, .. } = &mut *state;
+                        return match machine.recv(ctx, op, message, world) {
+                            Ok(false) => (state, Ok(false)),
+                            received => (self.settle(state), received),
+                        };
                     }
                 }
                 Err(error) => return (self.settle(state), Err(error)),

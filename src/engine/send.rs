@@ -101,6 +101,27 @@ impl Core {
         })
     }
 
+    /// The first attempt of a send as a future. Returns its number if it has to wait, and `waker` is woken then.
+    pub(crate) fn begin_send(
+        &self,
+        ctx: CtxId,
+        held: &mut Option<Message>,
+        waker: &Waker,
+    ) -> Result<Option<OpId>> {
+        let mut state = self.settle(self.lock());
+        let op = state.next_op();
+        let (mut state, outcome) = self.send_again(state, ctx, op, held);
+        if outcome.is_none() {
+            // A new number: there is no waker before it.
+            let _ = state.world.senders.add(op, ctx, waker);
+        }
+        self.finish(state);
+        match outcome {
+            None => Ok(Some(op)),
+            Some(sent) => sent.map(|()| None),
+        }
+    }
+
     /// One attempt of a send that goes on when `waker` is woken. `held` is the message while the machine has not
     /// taken it, and again if it gives it back.
     pub(crate) fn poll_send(
@@ -110,7 +131,9 @@ impl Core {
         held: &mut Option<Message>,
         waker: &Waker,
     ) -> Option<Result<()>> {
-        let (mut state, outcome) = self.send_again(self.lock(), ctx, op, held);
+        // Nothing is left to be settled after the attempt: the lock is held until the waker is where it belongs.
+        let state = self.settle(self.lock());
+        let (mut state, outcome) = self.send_again(state, ctx, op, held);
         let World { senders, wakes, .. } = &mut state.world;
         let spent = match outcome {
             None => senders.add(op, ctx, waker),
