@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs everything that has to pass, from formatting to interoperation with nng, pynng and nanomsg.
 #
-#   ./test.sh          everything; installs the other implementations if they are missing
-#   ./test.sh quick    without them, and without the tests against them
+#   ./test.sh          everything; installs the other implementations and valgrind if they are missing
+#   ./test.sh quick    without them, and without the tests against them and the count of instructions
 #
 # Interop tests that miss their peer fail. Set PYTHON to choose the interpreter for pynng's environment.
 set -euo pipefail
@@ -65,6 +65,15 @@ install_peers() {
     .venv/bin/python -c 'import pynng; print("pynng", pynng.__version__)'
 }
 
+install_valgrind() {
+    if ! command -v valgrind >/dev/null; then
+        export DEBIAN_FRONTEND=noninteractive
+        as_root apt-get update -q
+        as_root apt-get install -q -y --no-install-recommends valgrind
+    fi
+    valgrind --version
+}
+
 # run_tests ARGUMENT...: runs tests with nextest where it is installed, else with cargo itself.
 run_tests() {
     if cargo nextest --version >/dev/null 2>&1; then
@@ -112,4 +121,6 @@ step "build" cargo build --all-features --bins --examples
 step "tests" all_tests
 step "documentation tests" cargo test --doc --all-features
 step "portable poller" portable_poller
+$quick || step "install valgrind" install_valgrind
+$quick || step "instructions of the hot paths" "${PYTHON-python3}" benches/instructions/check.py
 echo "$passed passed, 0 failed (${SECONDS} s)"

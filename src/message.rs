@@ -255,7 +255,20 @@ impl Message {
     /// # Errors
     ///
     /// [`Error::InvalidArgument`] when the header would pass 64 bytes.
+    #[inline]
     pub fn header_append(&mut self, data: &[u8]) -> Result<()> {
+        if self.header_start == self.header_end && self.is_inline() && data.len() <= HEADER_ROOM {
+            // A first word goes right before the body, where nothing has to be moved.
+            if let Some(at) = self.start.checked_sub(data.len()) {
+                self.area[at..self.start].copy_from_slice(data);
+                self.set_header(at, self.start);
+                return Ok(());
+            }
+        }
+        self.header_extend(data)
+    }
+
+    fn header_extend(&mut self, data: &[u8]) -> Result<()> {
         let at = self.grow_header(data.len())?;
         let end = usize::from(self.header_end);
         self.area
@@ -355,8 +368,9 @@ impl Message {
         Some((self.area.get(from..)?.first_chunk()?, len))
     }
 
-    /// A message with the first `len` bytes of `window` as its body.
-    #[inline]
+    /// A message with the first `len` bytes of `window` as its body. Not inlined, so that it is made where the caller
+    /// wants it: moved right after it was written, it would make the processor wait.
+    #[inline(never)]
     pub(crate) fn from_window(window: &[u8], len: usize) -> Self {
         let mut message = Self::new();
         message.fill(window, len);

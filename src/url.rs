@@ -15,6 +15,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result, UrlFault};
 
 mod canonical;
+mod service;
 
 /// Longest host name, in bytes.
 const MAX_HOST: usize = 255;
@@ -34,8 +35,8 @@ const MAX_LOCAL: usize = 107;
 ///
 /// A `4` or `6` at the end of a scheme restricts it to that version of IP. IPv6 addresses stand in brackets. A
 /// listener's host may be empty or `*` (as in nng 1.x, nanomsg and mangos), which means every local address; its
-/// port may be 0 or absent, and the system then chooses one. A dialer needs both. Ports are decimal: names of
-/// services are refused, because what they mean depends on the machine.
+/// port may be 0 or absent, and the system then chooses one. A dialer needs both. A port is a decimal number or, as in
+/// nng, the name of a tcp service that the system lists in `/etc/services`; it is kept as the number.
 ///
 /// Equal URLs name the same address: schemes and hosts are kept in lower case, IPv6 addresses in their shortest
 /// form, paths without escapes that are not needed and without `.`, `..` and empty segments. [`Display`](fmt::Display)
@@ -450,7 +451,12 @@ fn parse_port(port: &str) -> Result<u16, Refusal> {
         return malformed("an IPv6 address must stand in [ ]");
     }
     if !port.bytes().all(|b| b.is_ascii_digit()) {
-        return malformed("the port must be a decimal number");
+        return match service::port(port) {
+            Some(port) => Ok(port),
+            None => {
+                malformed("the port is neither a decimal number nor a tcp service of this system")
+            }
+        };
     }
     match port.parse() {
         Ok(port) => Ok(port),

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{SOON, Via, eventually};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wirebird::{Bus, Pair0, Pair1, Pub, Pull, Push, Rep, Req, Respondent, Sub, Surveyor};
 
 const ALL: [Via; 6] = [
@@ -19,6 +20,9 @@ const ALL: [Via; 6] = [
     Via::Tcp6,
     Via::Descriptor,
 ];
+
+/// Connections of the idle process.
+const CONNECTIONS: usize = 1000;
 
 #[test]
 fn sockets_give_back_what_they_take_and_idle_ones_cost_nothing() {
@@ -80,17 +84,18 @@ fn many_at_once() {
 }
 
 fn idle() {
+    raise_limit();
     let pull = Pull::new().unwrap();
     let (tcp, ipc, inproc) = (Via::Tcp.place(), Via::Ipc.place(), Via::Inproc.place());
     let listeners = [&tcp, &ipc, &inproc].map(|place| pull.listen(&place.url).unwrap());
-    let pushes: Vec<Push> = (0..200)
+    let pushes: Vec<Push> = (0..CONNECTIONS)
         .map(|number| {
             let push = Push::new().unwrap();
             push.dial(&listeners[number % 3].url()).unwrap();
             push
         })
         .collect();
-    pull.wait_for_peers(200, SOON).unwrap();
+    pull.wait_for_peers(CONNECTIONS, SOON).unwrap();
     for push in &pushes {
         push.send("used once").unwrap();
     }
@@ -108,7 +113,18 @@ fn idle() {
     let ticks = after.ticks - before.ticks;
     assert!(ticks <= 1, "{ticks} ticks of 10 ms while idle");
     let switches = after.switches - before.switches;
-    assert!(switches <= 10, "{switches} wake-ups while idle");
+    // This thread's own sleep is one.
+    assert!(switches <= 3, "{switches} wake-ups while idle");
+}
+
+/// Allows as many descriptors as the system does: both ends of all connections are here.
+fn raise_limit() {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let raised = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    setrlimit(Resource::Nofile, raised).unwrap();
 }
 
 struct Used {

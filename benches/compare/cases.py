@@ -217,7 +217,7 @@ def the_rest() -> list[Case]:
                 "round trip",
                 "us",
                 (Bar("nng", 1 / 3),),
-                NO_ZMQ,
+                (*NO_ZMQ, "raw"),
                 connections=64,
             )
         )

@@ -4,6 +4,7 @@ mod close;
 mod core;
 mod deadline;
 mod dialer;
+mod direct;
 mod endpoint;
 mod events;
 mod listener;

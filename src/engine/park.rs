@@ -1,28 +1,41 @@
-//! How a thread waits: a waker that unparks it, or interrupts the poll it leads.
+//! How a thread waits: a waker that unparks it, or interrupts the poll it is in.
 
 use std::cell::Cell;
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Instant;
 
 use super::reactor::Reactor;
+#[cfg(target_os = "linux")]
+use crate::sys::poller::{Awaited, Bell, wait_for_few};
 
 const EMPTY: u32 = 0;
 const NOTIFIED: u32 = 1;
 const PARKED: u32 = 2;
 const POLLING: u32 = 3;
+const ATTENDING: u32 = 4;
 
 /// One thread's place to wait. Waking it costs a system call only if the thread is asleep.
 pub(crate) struct Parker {
     state: AtomicU32,
     thread: Thread,
+    /// Made when it is first needed.
+    #[cfg(target_os = "linux")]
+    bell: OnceLock<Bell>,
 }
 
 thread_local! {
     static HERE: (Arc<Parker>, Waker) = {
-        let parker = Arc::new(Parker { state: AtomicU32::new(EMPTY), thread: thread::current() });
+        let parker = Arc::new(Parker {
+            state: AtomicU32::new(EMPTY),
+            thread: thread::current(),
+            #[cfg(target_os = "linux")]
+            bell: OnceLock::new(),
+        });
         (parker.clone(), Waker::from(parker))
     };
     /// Parked threads that this thread has woken.
@@ -80,6 +93,25 @@ impl Parker {
         }
     }
 
+    /// Sleeps until one of the descriptors is ready, the thread is woken, or the deadline. Returns whether it could.
+    #[cfg(target_os = "linux")]
+    pub(super) fn wait_for(&self, few: &mut [Awaited<'_>], deadline: Option<Instant>) -> bool {
+        if self.bell.get().is_none() {
+            let Ok(bell) = Bell::new() else { return false };
+            let _ = self.bell.set(bell);
+        }
+        let Some(bell) = self.bell.get() else {
+            return false;
+        };
+        if !self.change(EMPTY, ATTENDING) {
+            return true;
+        }
+        let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+        let waited = wait_for_few(few, bell, left);
+        self.change(ATTENDING, EMPTY);
+        waited.is_ok()
+    }
+
     fn change(&self, from: u32, to: u32) -> bool {
         self.state
             .compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst)
@@ -99,6 +131,12 @@ impl Wake for Parker {
                 self.thread.unpark();
             }
             POLLING => Reactor::interrupt(),
+            #[cfg(target_os = "linux")]
+            ATTENDING => {
+                if let Some(bell) = self.bell.get() {
+                    bell.ring();
+                }
+            }
             _ => {}
         }
     }

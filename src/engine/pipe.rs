@@ -15,7 +15,8 @@ use crate::wire::{Batch, Decoder};
 /// Bytes that may wait in a pipe's outgoing batch before the pipe counts as full.
 const BATCH_LIMIT: usize = 128 * 1024;
 /// The same within a process: what the other end works off before a sender stops looking for room and sleeps.
-const LOCAL_LIMIT: usize = 32 * 1024;
+const LOCAL_LIMIT: usize = 16 * 1024;
+const LOCAL_WRITE: usize = 4 * 1024;
 /// Bytes at which a batch that is held back is written by the sender itself.
 const BATCH_WRITE: usize = 16 * 1024;
 /// Writes in a row that came close together, before output is held back to be batched.
@@ -66,6 +67,8 @@ pub(super) struct PipeSlot {
     pub(super) connection: Arc<dyn Connection>,
     /// The reactor's key for it, if it has a descriptor.
     pub(super) key: Option<usize>,
+    /// A thread waits for the descriptor itself; see [`super::direct`].
+    pub(super) attended: bool,
     pub(super) tx: Tx,
     pub(super) rx: Rx,
     pub(super) stats: PipeStats,
@@ -97,7 +100,8 @@ pub(super) struct Tx {
 }
 
 /// Whether messages follow each other so closely that writing each by itself costs more than half of the sender's
-/// time, be it to this pipe alone or to all pipes of the socket in turn. Then they are held back until there are [`BATCH_WRITE`] bytes or the reactor flushes them.
+/// time, be it to this pipe alone or to all pipes of the socket in turn, and without anything coming back. Then they
+/// are held back until there are [`BATCH_WRITE`] bytes or the reactor flushes them.
 #[derive(Default)]
 pub(super) struct Pace {
     pub(super) batching: bool,
@@ -118,6 +122,8 @@ pub(super) struct Rx {
     pub(super) closed: bool,
     /// The connection may have something to read.
     pub(super) readable: bool,
+    /// The pipe is on the list of those that may.
+    pub(super) listed: bool,
     /// The end must be looked for: no event will tell of it again.
     pub(super) hangup: bool,
     /// Why nothing more will come, once that is so; the pipe goes when what came is delivered.
@@ -136,6 +142,7 @@ impl PipeSlot {
         Self {
             connection,
             key: None,
+            attended: false,
             tx: Tx {
                 filling: Batch::new(framing),
                 draining: Batch::new(framing),
@@ -155,6 +162,7 @@ impl PipeSlot {
                 saturated: false,
                 closed: false,
                 readable: true,
+                listed: false,
                 hangup: false,
                 ended: None,
             },
@@ -193,11 +201,10 @@ impl Tx {
         if self.writing || self.blocked {
             return false;
         }
-        let due = match &self.demand {
-            Some(demand) => demand.offer(),
-            None => !self.pace.batching,
-        };
-        due || self.filling.len() >= BATCH_WRITE
+        match &self.demand {
+            Some(demand) => demand.offer() || self.filling.len() >= LOCAL_WRITE,
+            None => !self.pace.batching || self.filling.len() >= BATCH_WRITE,
+        }
     }
 
     /// Whether everything that was handed to the pipe has gone to the kernel, or never will.
@@ -236,6 +243,12 @@ impl Pace {
             self.since_flush = STREAM;
         }
         begins
+    }
+
+    /// Something was received: the peer may be waiting for what it is sent before it goes on.
+    #[inline]
+    pub(super) fn received(&mut self) {
+        self.streak = 0;
     }
 
     /// The reactor flushes now. Ends batching if too few messages came since the last time.

@@ -7,7 +7,8 @@ use crate::message::PipeId;
 
 /// Pipes in the order of their numbers, which is the order they came in but for the wrap-around of numbers.
 ///
-/// Most look-ups are for the pipe of the one before, and are answered without a search.
+/// Most look-ups are for the pipe of the one before, or in a fan-out for the one behind it, and are answered without a
+/// search.
 #[derive(Default)]
 pub(super) struct Pipes {
     slots: Vec<(PipeId, Box<PipeSlot>)>,
@@ -67,8 +68,13 @@ impl Pipes {
     #[inline]
     fn find(&self, id: PipeId) -> Option<usize> {
         let last = self.last.get();
-        if self.slots.get(last).is_some_and(|(found, _)| *found == id) {
+        let is_at = |at: usize| self.slots.get(at).is_some_and(|(found, _)| *found == id);
+        if is_at(last) {
             return Some(last);
+        }
+        if is_at(last + 1) {
+            self.last.set(last + 1);
+            return Some(last + 1);
         }
         let at = self.slots.binary_search_by_key(&id, |(id, _)| *id).ok()?;
         self.last.set(at);

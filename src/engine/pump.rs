@@ -44,6 +44,10 @@ impl Core {
         if let Some(pipe) = state.world.pipes.get_mut(id) {
             pipe.rx.readable |= event.readable;
             pipe.rx.hangup |= event.hangup;
+            if pipe.attended && !event.hangup && !event.writable {
+                state.world.list_readable(id);
+                return false;
+            }
             if event.writable && (mem::take(&mut pipe.tx.blocked) || pipe.tx.demand.is_some()) {
                 if let (Some(fd), Some(key)) = (pipe.connection.fd(), pipe.key) {
                     // Failing to change the interest costs a needless event at most.
@@ -113,12 +117,11 @@ impl Core {
         let direct = otherwise != Otherwise::Waits && state.world.pipes.len() <= DIRECT_PIPES;
         // Among many pipes only those are looked at that were said to have something, so they have to say so.
         let want = Want::One(if direct { otherwise } else { Otherwise::Waits });
-        while !progress {
+        if direct && !progress {
             let mut ids = [None; DIRECT_PIPES];
-            let wanted = state.world.pipes.iter();
-            let wanted =
-                wanted.filter(|(_, pipe)| pipe.rx.is_open() && (direct || pipe.rx.readable));
-            for (slot, (id, _)) in ids.iter_mut().zip(wanted) {
+            let open = state.world.pipes.iter();
+            let open = open.filter(|(_, pipe)| pipe.rx.is_open());
+            for (slot, (id, _)) in ids.iter_mut().zip(open) {
                 *slot = Some(id);
             }
             for id in ids.into_iter().flatten() {
@@ -126,8 +129,11 @@ impl Core {
                 state = self.settle(back);
                 progress |= delivered;
             }
-            if direct || ids[0].is_none() {
-                break;
+        } else if !direct {
+            while !progress && let Some(id) = state.world.next_readable() {
+                let (back, delivered) = self.read(state, id, want);
+                state = self.settle(back);
+                progress = delivered;
             }
         }
         (state, progress)
@@ -145,8 +151,8 @@ impl Core {
     }
 
     /// Delivers what a pipe has, and reads more, until there is nothing more or the machine has enough. Who wants one
-    /// message reads at least once, and again only if that gave nothing and something came meanwhile. Returns
-    /// whether anything was delivered.
+    /// message reads at least once, and again only while that gave no message and there may be more. Returns whether
+    /// anything was delivered.
     fn read<'a>(&'a self, mut state: Guard<'a>, id: PipeId, want: Want) -> (Guard<'a>, bool) {
         let mut progress = false;
         let (once, otherwise) = match want {
@@ -190,6 +196,9 @@ impl Core {
             pipe.rx.reading = false;
             match received {
                 Ok(Received::Some { more }) => {
+                    pipe.tx.pace.received();
+                    // What came may be a part of a message whose rest is there, too.
+                    missed = once;
                     pipe.rx.readable |= more || pipe.rx.hangup;
                     if once {
                         self.reactor.note_read();
@@ -211,7 +220,19 @@ impl Core {
             pipe.rx.decoder = decoder;
             progress |= self.announce(&mut state, id);
         }
+        state.world.list_readable(id);
         (state, progress)
+    }
+
+    /// Reads what events have told of while a thread attended to the pipes, that now leaves.
+    pub(super) fn read_noted<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
+        let noted = state.world.pipes.iter();
+        let noted = noted.filter(|(_, pipe)| pipe.rx.readable);
+        let noted: Vec<PipeId> = noted.map(|(id, _)| id).collect();
+        for id in noted {
+            state = self.read(state, id, Want::All).0;
+        }
+        state
     }
 
     /// Reads a pipe until there is nothing more, whatever events have said.
@@ -494,6 +515,14 @@ impl Core {
         if let (Some(fd), Some(key)) = (pipe.connection.fd(), pipe.key) {
             self.reactor.remove(fd, key);
         }
+        if pipe.attended {
+            // Whoever attends to it keeps the connection open.
+            world.receivers.drain(&mut world.wakes);
+            world.senders.drain(&mut world.wakes);
+        }
+        if pipe.rx.listed {
+            world.readable.retain(|&listed| listed != id);
+        }
         stats.past.add(&pipe.stats);
         if matches!(why, Error::Malformed(_) | Error::MessageTooLong { .. }) {
             stats.malformed += 1;
@@ -518,7 +547,7 @@ impl Core {
 impl World {
     /// Gives up a connection that was used without the lock. If its pipe has gone meanwhile, this may be the last
     /// one to hold it, and it must not be dropped under the lock.
-    fn put_back(&mut self, id: PipeId, connection: Arc<dyn Connection>) {
+    pub(super) fn put_back(&mut self, id: PipeId, connection: Arc<dyn Connection>) {
         if !self.pipes.contains(id) {
             self.gone.push(connection);
         }

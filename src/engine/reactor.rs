@@ -32,8 +32,11 @@ use crate::sys::poller::{Event, Events, Poller};
 const TICK: Duration = Duration::from_micros(250);
 /// Ticks without another leader after which the background thread leads.
 const PATIENCE: u32 = 4;
-/// How long output that was held back to be batched may wait for more.
+/// How long output that was held back to be batched may wait for more, unless flushing takes so long that it would
+/// then be done most of the time.
 const FLUSH_EVERY: Duration = Duration::from_micros(100);
+/// How many times as long as flushing took nothing is flushed.
+const FLUSH_PAUSE: u32 = 3;
 
 /// Something that is told of events on a descriptor.
 pub(crate) trait Source: Send + Sync {
@@ -72,6 +75,8 @@ pub(crate) struct Reactor {
 struct Lead {
     events: Events,
     again: Vec<(usize, Event)>,
+    /// When held-back output is flushed next.
+    next_flush: Option<Instant>,
 }
 
 /// Sources by key. A key is an index and, above it, a count of how often the index was used, so that an event for
@@ -281,7 +286,13 @@ impl Reactor {
         lead.events = events;
         self.fire_timers();
         if self.has_batching.load(Ordering::SeqCst) {
-            self.flush_batches();
+            let now = Instant::now();
+            if lead.next_flush.is_none_or(|at| at <= now) {
+                self.flush_batches();
+                let ended = Instant::now();
+                let pause = FLUSH_EVERY.max((ended - now) * FLUSH_PAUSE);
+                lead.next_flush = ended.checked_add(pause);
+            }
         }
     }
 
@@ -302,7 +313,10 @@ impl Reactor {
         let until = [deadline, soonest].into_iter().flatten().min();
         let left = until.map(|at| at.saturating_duration_since(Instant::now()));
         if self.has_batching.load(Ordering::SeqCst) {
-            return Some(left.unwrap_or(FLUSH_EVERY).min(FLUSH_EVERY));
+            let flush = lead.next_flush.map_or(Duration::ZERO, |at| {
+                at.saturating_duration_since(Instant::now())
+            });
+            return Some(left.unwrap_or(flush).min(flush));
         }
         left
     }

@@ -3,7 +3,6 @@
 use std::task::Waker;
 
 use super::core::{Core, Guard, Patience, Phase, State, Timeouts, after};
-use super::reactor::block_until;
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -23,9 +22,11 @@ impl Core {
         let mut state = self.lock();
         let (op, otherwise) = match patience {
             Patience::Try => (OpId::TRY, Otherwise::GivesUp),
+            _ if self.spin.expects_to_sleep() => (state.next_op(), Otherwise::Waits),
             _ => (state.next_op(), Otherwise::TriesAgain),
         };
         let (state, received) = self.recv_now(state, ctx, op, message, otherwise);
+        self.spin.found(received != Ok(false));
         match received {
             Ok(false) => self.recv_slowly(state, ctx, op, message, patience, own),
             outcome => {
@@ -62,7 +63,7 @@ impl Core {
         if let Some(outcome) = spun {
             return outcome;
         }
-        let outcome = block_until(self.reactor, deadline, |waker| {
+        let outcome = self.block(deadline, |waker| {
             done(self.poll_recv(ctx, op, message, waker))
         });
         outcome.unwrap_or_else(|timed_out| {
@@ -109,9 +110,12 @@ impl Core {
             // It may have looked without having been woken. Who is done must not take a wake-up from one who waits.
             _ => receivers.remove(op, ctx),
         };
-        if let Ok(true) = received {
+        match received {
+            Ok(false) => {}
             // Another one may find something too, and only one was woken.
-            wakes.extend(receivers.take_one(ctx));
+            Ok(true) => wakes.extend(receivers.take_one(ctx)),
+            // What came while this thread attended to the pipes may be for others.
+            Err(_) => state = self.read_noted(state),
         }
         self.finish(state);
         drop(spent);

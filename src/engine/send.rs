@@ -3,7 +3,6 @@
 use std::task::Waker;
 
 use super::core::{Core, Guard, Patience, Phase, State, Timeouts, after};
-use super::reactor::block_until;
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -92,9 +91,7 @@ impl Core {
                 return outcome;
             }
         }
-        let outcome = block_until(self.reactor, deadline, |waker| {
-            self.poll_send(ctx, op, held, waker)
-        });
+        let outcome = self.block(deadline, |waker| self.poll_send(ctx, op, held, waker));
         outcome.unwrap_or_else(|error| {
             if self.cancel_send(ctx, op, held) {
                 Ok(())

@@ -1,6 +1,6 @@
 //! Looking for a message for a moment before sleeping, as long as that has lately paid.
 
-use std::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,22 +12,39 @@ use crate::transports::Connection;
 const BEST: i32 = 16;
 /// While spinning does not pay, one wait in this many still tries it.
 const PROBE: u32 = 32;
+/// Receives in a row that found nothing at first, before they no longer look.
+const MISSES: u32 = 4;
 /// Sockets with more pipes look for messages through the poller.
 pub(super) const DIRECT_PIPES: usize = 4;
 /// Rounds to wait before messages are fetched that a sender in this process has: fetching several at a time costs
 /// both sides less.
-const LEISURE: u32 = 8;
+const LEISURE: u32 = 32;
 /// Attempts between two looks at the clock.
 const ATTEMPTS: u32 = 4;
 
 /// Threads of the process that spin now.
 static SPINNING: AtomicU32 = AtomicU32::new(0);
+/// Waits of all threads of the process that are over.
+static WAITS: AtomicU32 = AtomicU32::new(0);
+/// Waits of other threads between two of a socket's that say that the processors are needed for them.
+const CROWD: u32 = 4;
+
+/// Takes note that a thread has slept and goes on.
+pub(super) fn note_wait() {
+    WAITS.fetch_add(1, Ordering::Relaxed);
+}
 
 /// A socket's record of how well spinning has paid.
 pub(super) struct Spin {
     budget: AtomicU64,
     score: AtomicI32,
     skipped: AtomicU32,
+    /// [`WAITS`] when it was last looked at.
+    waits: AtomicU32,
+    /// Whether other threads needed the processors then.
+    crowded: AtomicBool,
+    /// Receives in a row that found nothing when they began.
+    misses: AtomicU32,
 }
 
 impl Spin {
@@ -36,6 +53,9 @@ impl Spin {
             budget: AtomicU64::new(0),
             score: AtomicI32::new(BEST / 2),
             skipped: AtomicU32::new(0),
+            waits: AtomicU32::new(0),
+            crowded: AtomicBool::new(false),
+            misses: AtomicU32::new(0),
         };
         spin.set_budget(budget);
         spin
@@ -59,6 +79,13 @@ impl Spin {
         if budget == 0 {
             return None;
         }
+        let waits = WAITS.load(Ordering::Relaxed);
+        let others = waits.wrapping_sub(self.waits.swap(waits, Ordering::Relaxed));
+        let crowded = others > CROWD;
+        self.crowded.store(crowded, Ordering::Relaxed);
+        if crowded {
+            return None;
+        }
         if self.score.load(Ordering::Relaxed) <= 0
             && !self
                 .skipped
@@ -68,6 +95,27 @@ impl Spin {
             return None;
         }
         Some(Duration::from_nanos(budget))
+    }
+
+    /// Whether a receive is likely to find nothing when it begins, and to sleep at once: asking the kernel before it is
+    /// told of something would be in vain.
+    pub(super) fn expects_to_sleep(&self) -> bool {
+        let misses = self.misses.load(Ordering::Relaxed);
+        misses >= MISSES
+            && !misses.is_multiple_of(PROBE)
+            && (self.budget.load(Ordering::Relaxed) == 0 || self.crowded.load(Ordering::Relaxed))
+    }
+
+    /// Takes note of whether a receive found a message when it began.
+    #[inline]
+    pub(super) fn found(&self, found: bool) {
+        let misses = self.misses.load(Ordering::Relaxed);
+        // Writing only what changes keeps the line shared between threads.
+        if !found {
+            self.misses.store(misses.wrapping_add(1), Ordering::Relaxed);
+        } else if misses != 0 {
+            self.misses.store(0, Ordering::Relaxed);
+        }
     }
 
     fn learn(&self, paid: bool) {

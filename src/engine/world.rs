@@ -30,6 +30,9 @@ pub(super) struct World {
     pub(super) drained: Vec<PipeId>,
     /// Pipes that may have something to read which a receive left there.
     pub(super) unread: Vec<PipeId>,
+    /// Pipes that may have something to read, each once, the one that has had it longest first. Some may be held, or
+    /// have been read since.
+    pub(super) readable: VecDeque<PipeId>,
     /// Pipes to close.
     pub(super) condemned: Vec<(PipeId, Error)>,
     /// To be woken once the lock is given up.
@@ -73,6 +76,46 @@ impl World {
         self.events.push_back(event);
     }
 
+    /// A pipe's machine found no message: nothing holds the pipe now.
+    #[cold]
+    fn drained(&mut self, id: PipeId) {
+        let Some(pipe) = self.pipes.get_mut(id) else {
+            return;
+        };
+        let rx = &mut pipe.rx;
+        rx.held = false;
+        if let Err(error) = rx.decoder.ready() {
+            self.close(id, error);
+        } else if rx.readable || rx.ended.is_some() {
+            self.list_readable(id);
+            self.drained.push(id);
+            self.busy = true;
+        }
+    }
+
+    /// Lists a pipe that may have something to read, for receives that look for messages among many pipes.
+    pub(super) fn list_readable(&mut self, id: PipeId) {
+        if let Some(pipe) = self.pipes.get_mut(id)
+            && pipe.rx.readable
+            && !std::mem::replace(&mut pipe.rx.listed, true)
+        {
+            self.readable.push_back(id);
+        }
+    }
+
+    /// Takes the next pipe from the list that may really be read.
+    pub(super) fn next_readable(&mut self) -> Option<PipeId> {
+        while let Some(id) = self.readable.pop_front() {
+            if let Some(pipe) = self.pipes.get_mut(id) {
+                pipe.rx.listed = false;
+                if pipe.rx.readable && pipe.rx.is_open() {
+                    return Some(id);
+                }
+            }
+        }
+        None
+    }
+
     /// Wakes whoever waits for pipes to change.
     pub(super) fn pipes_changed(&mut self) {
         self.watchers.drain(&mut self.wakes);
@@ -109,33 +152,25 @@ impl Io for World {
     #[inline]
     fn peek(&mut self, id: PipeId) -> Option<&[u8]> {
         let rx = &mut self.pipes.get_mut(id)?.rx;
-        match rx.decoder.ready() {
-            Ok(true) if !rx.closed => {}
-            Ok(_) => {
-                rx.held = false;
-                if rx.readable || rx.ended.is_some() {
-                    self.drained.push(id);
-                    self.busy = true;
-                }
-                return None;
-            }
-            Err(error) => {
-                self.close(id, error);
-                return None;
-            }
+        if rx.decoder.ready() != Ok(true) || rx.closed {
+            self.drained(id);
+            return None;
         }
         Some(self.pipes.get(id)?.rx.decoder.front())
     }
 
     #[inline]
-    fn take(&mut self, id: PipeId, message: &mut Message) {
-        let Some(pipe) = self.pipes.get_mut(id) else {
-            return;
-        };
+    fn take(&mut self, id: PipeId, message: &mut Message) -> Option<&[u8]> {
+        let pipe = self.pipes.get_mut(id)?;
         pipe.rx.decoder.take(message);
         message.set_pipe(Some(id));
         pipe.stats.rx_msgs += 1;
         pipe.stats.rx_bytes += message.len() as u64;
+        if pipe.rx.decoder.ready() != Ok(true) || pipe.rx.closed {
+            self.drained(id);
+            return None;
+        }
+        Some(self.pipes.get(id)?.rx.decoder.front())
     }
 
     fn close_pipe(&mut self, pipe: PipeId, why: Error) {

@@ -255,11 +255,12 @@ impl Io for Mock {
         pipe.waiting.front().filter(|_| open).map(Message::body)
     }
 
-    fn take(&mut self, pipe: PipeId, message: &mut Message) {
-        let waiting = self.pipes.get_mut(&pipe).map(|pipe| &mut pipe.waiting);
+    fn take(&mut self, id: PipeId, message: &mut Message) -> Option<&[u8]> {
+        let waiting = self.pipes.get_mut(&id).map(|pipe| &mut pipe.waiting);
         *message = waiting
             .and_then(std::collections::VecDeque::pop_front)
             .expect("a machine takes only what is there");
+        self.peek(id)
     }
 
     fn close_pipe(&mut self, pipe: PipeId, why: Error) {

@@ -154,8 +154,8 @@ pub(crate) trait Io {
     fn peek(&mut self, pipe: PipeId) -> Option<&[u8]>;
 
     /// Takes the next message of `pipe`, which the machine must know to be there. Everything the peer sent is in its
-    /// body; `message.pipe()` is set.
-    fn take(&mut self, pipe: PipeId, message: &mut Message);
+    /// body; `message.pipe()` is set. Returns what [`peek`](Self::peek) would then.
+    fn take(&mut self, pipe: PipeId, message: &mut Message) -> Option<&[u8]>;
 
     /// Closes a pipe that misbehaved. [`Protocol::remove_pipe`] follows, after the machine's method has returned.
     fn close_pipe(&mut self, pipe: PipeId, why: Error);
@@ -263,9 +263,10 @@ pub(crate) trait Protocol: Send {
     /// One or more messages arrived on a pipe that the machine does not hold. A machine whose peers feel back-pressure
     /// takes them later, with [`Io::take`]; others are delivered them one by one.
     fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
-        while io.peek(pipe).is_some() {
+        let mut more = io.peek(pipe).is_some();
+        while more {
             let mut message = Message::new();
-            io.take(pipe, &mut message);
+            more = io.take(pipe, &mut message).is_some();
             if self.deliver(pipe, message, io) == Delivered::Saturated {
                 return Flow::Saturated;
             }

@@ -81,11 +81,15 @@ impl Protocol for Push {
         if !self.raw {
             message.header_clear();
         }
-        let Some(pipe) = self.ready.pop_front() else {
+        let Some(&pipe) = self.ready.front() else {
             return self.unsent.offer(message);
         };
-        if io.push(pipe, message) {
-            self.ready.push_back(pipe);
+        let ready = io.push(pipe, message);
+        if !ready || self.ready.len() > 1 {
+            self.ready.pop_front();
+            if ready {
+                self.ready.push_back(pipe);
+            }
         }
         Sent::Done
     }

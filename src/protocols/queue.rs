@@ -142,12 +142,23 @@ impl<A: Admission> HoldingQueue<A> {
             self.refill(io);
             return true;
         }
-        let Some(pipe) = self.held.pop_front() else {
+        let Some(&pipe) = self.held.front() else {
             return false;
         };
-        io.take(pipe, message);
+        let next = io.take(pipe, message);
+        let next = next.map(|wire| self.admission.judge(wire));
         self.admission.unwrap(message);
-        self.hold(pipe, io);
+        let more = match next {
+            None => false,
+            Some(Verdict::Admit) => true,
+            Some(_) => self.has_message(pipe, io),
+        };
+        if !more || self.held.len() > 1 {
+            self.held.pop_front();
+            if more {
+                self.held.push_back(pipe);
+            }
+        }
         true
     }
 

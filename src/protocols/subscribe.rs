@@ -280,10 +280,15 @@ impl Topics {
     }
 
     /// Whether one of the topics is a prefix of `body`.
-    ///
-    /// Such a topic sorts before `body`, and all that sort between the two begin with it. So if the nearest topic
-    /// before `body` is not a prefix, one can only be within what that topic and `body` have in common.
+    #[inline]
     fn matches(&self, body: &[u8]) -> bool {
+        // The empty topic is the first, and a prefix of everything.
+        self.0.first().is_some_and(Vec::is_empty) || self.has_prefix_of(body)
+    }
+
+    /// A topic that is a prefix of `body` sorts before it, and all that sort between the two begin with it. So if the
+    /// nearest topic before `body` is not a prefix, one can only be within what that topic and `body` have in common.
+    fn has_prefix_of(&self, body: &[u8]) -> bool {
         let mut key = body;
         loop {
             let before = self.0.partition_point(|topic| topic.as_slice() <= key);

@@ -18,7 +18,7 @@ use crate::url::Url;
 use crate::wire::{Batch, Decoder, Framing, Parcel};
 
 /// What one direction of a connection holds, in bytes, before it takes no more.
-const CAPACITY: usize = 16 * 1024;
+const CAPACITY: usize = 32 * 1024;
 /// Connections that may wait to be accepted.
 const BACKLOG: usize = 1024;
 

@@ -173,20 +173,16 @@ impl Batch {
         }
     }
 
-    /// Moves everything into a parcel. Into an empty one nothing is copied, and its memory is used from then on.
+    /// Moves everything into a parcel. The bytes are copied although buffers could be swapped: each end keeps the memory
+    /// that its processor has in its cache.
     pub(crate) fn move_to(&mut self, parcel: &mut Parcel) {
         debug_assert_eq!(self.framing, Framing::Local);
-        if parcel.is_empty() {
-            mem::swap(&mut self.buffer, &mut parcel.buffer);
-            mem::swap(&mut self.bodies, &mut parcel.bodies);
-        } else {
-            let base = parcel.buffer.len();
-            parcel.buffer.append(&mut self.buffer);
-            let bodies = self.bodies.drain(..);
-            parcel
-                .bodies
-                .extend(bodies.map(|(place, body)| (base + place, body)));
-        }
+        let base = parcel.buffer.len();
+        parcel.buffer.append(&mut self.buffer);
+        let bodies = self.bodies.drain(..);
+        parcel
+            .bodies
+            .extend(bodies.map(|(place, body)| (base + place, body)));
         parcel.len += mem::take(&mut self.len);
     }
 }

@@ -9,6 +9,9 @@ use crate::message::Message;
 
 /// Read buffer of a pipe that has had little to read, in bytes.
 const SMALL: usize = 16 * 1024;
+/// Read buffer for the frame of a message that is expected to be read straight into its own buffer: what is read of its
+/// body with the frame is copied.
+const FRAME: usize = 1024;
 /// Read buffer of a busy pipe.
 const LARGE: usize = 256 * 1024;
 /// A message is read straight into its own buffer when at least this much of it is still to come.
@@ -183,8 +186,8 @@ impl Decoder {
             body.extend_from_slice(data);
             self.partial = Some((body, len));
             self.taken = 0;
-            // What follows is likely to be as long: a large buffer would only make it be copied twice.
-            self.size = SMALL;
+            // What follows is likely to be as long.
+            self.size = FRAME;
             self.buffer = Vec::new();
         }
         Ok(())

@@ -353,6 +353,52 @@ static void *client_task(struct task *t)
     return NULL;
 }
 
+// Surveys: each respondent blocks in a thread of its own.
+
+static uint64_t survey_round(const int *fds, int poll, const uint8_t *frame)
+{
+    uint64_t total = 0;
+    for (int i = 0; i < args.peers; i++)
+        write_all(fds[i], frame, HEAD + args.size);
+    for (int left = args.peers; left;) {
+        struct epoll_event events[64];
+        int k = epoll_wait(poll, events, 64, -1);
+        for (int i = 0; i < k; i++, left--) {
+            read_all(events[i].data.fd, room, HEAD + args.size, false);
+            total += sum(room + HEAD, args.size);
+        }
+    }
+    return total;
+}
+
+__attribute__((noreturn)) static void survey(const int *fds)
+{
+    int poll = epoll_create1(0);
+    for (int i = 0; i < args.peers; i++) {
+        struct epoll_event event = {.events = EPOLLIN, .data.fd = fds[i]};
+        epoll_ctl(poll, EPOLL_CTL_ADD, fds[i], &event);
+    }
+    uint8_t *frame = framed(args.size);
+    wait_go();
+    for (int i = 0; i < 5; i++)
+        survey_round(fds, poll, frame);
+    uint64_t total = 0, start = now();
+    for (uint64_t i = args.count; i--;)
+        total += survey_round(fds, poll, frame);
+    result(now() - start, args.count, total);
+}
+
+static void *respondent_task(struct task *t)
+{
+    int fd = ((int *)t->state)[t->index];
+    uint8_t *message = malloc(HEAD + args.size);
+    while (recv(fd, message, HEAD + args.size, MSG_WAITALL) > 0) {
+        t->messages += sum(message + HEAD, args.size) != 0;
+        write_all(fd, message, HEAD + args.size);
+    }
+    return NULL;
+}
+
 // New connections. The client here serves every library: it greets as their protocol does and waits for the answer.
 
 static const uint8_t push_greeting[8] = {0, 'S', 'P', 0, 0, 0x50, 0, 0};
@@ -557,6 +603,8 @@ __attribute__((noreturn)) static void serve(void)
         publish(fds);
         done();
     }
+    if (pattern("survey"))
+        survey(fds);
     die("cannot serve %s", args.pattern);
 }
 
@@ -587,8 +635,12 @@ __attribute__((noreturn)) static void drive(void)
         tasks = start_tasks(args.peers, client_task, fds);
         pthread_barrier_wait(&barrier);
     }
+    if (pattern("survey"))
+        start_tasks(args.peers, respondent_task, fds);
     ready();
     wait_go();
+    if (pattern("survey"))
+        done();
     if (pattern("pair-lat") || pattern("reqrep-lat"))
         bounce(fds[0]);
     if (pattern("pair") || pattern("pushpull")) {

@@ -13,6 +13,11 @@ mod portable;
 #[cfg(not(all(target_os = "linux", not(wirebird_portable_poller))))]
 pub(crate) use portable::{Events, Poller};
 
+#[cfg(target_os = "linux")]
+mod few;
+#[cfg(target_os = "linux")]
+pub(crate) use few::{Awaited, Bell, FEW, wait_for_few};
+
 /// What happened to a descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Event {
