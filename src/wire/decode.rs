@@ -188,7 +188,8 @@ impl Decoder {
             self.taken = 0;
             // What follows is likely to be as long.
             self.size = FRAME;
-            self.buffer = Vec::new();
+            self.buffer.clear();
+            self.buffer.shrink_to(FRAME);
         }
         Ok(())
     }
