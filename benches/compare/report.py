@@ -271,6 +271,7 @@ def write_docs(
     if plots:
         lines += ["![Round trip over message size](plots/latency.svg)", ""]
         lines += ["![Throughput over message size](plots/throughput.svg)", ""]
+        lines += ["The plots are drawn by `python3 benches/compare/run.py --quick --case 'sweep-*'`.", ""]
     lines += ["## CPU seconds per million messages, both processes", "", *cpu_table(shown, peers), ""]
     lines += ["## Bars that are not met", ""]
     unmet = [
