@@ -100,13 +100,11 @@ all_tests() {
 }
 
 # The poller for systems without epoll, on this one: its own tests, and messages through real sockets.
-portable_poller() {
+portable_poller() (
     export RUSTFLAGS="${RUSTFLAGS-} --cfg wirebird_portable_poller"
     export CARGO_TARGET_DIR="${CARGO_TARGET_DIR-target}/portable"
-    cargo build --examples
-    cargo test --lib poller
-    cargo test --test examples
-}
+    cargo build --examples && cargo test --lib poller && cargo test --test examples
+)
 
 no_warnings() {
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features

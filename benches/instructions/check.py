@@ -22,7 +22,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 STORED = HERE / "stored.json"
 MARGIN = 0.05
 # Messages or exchanges that are counted of each path.
@@ -30,7 +31,7 @@ OPERATIONS = 8192
 
 
 def output(*command):
-    return subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def build():

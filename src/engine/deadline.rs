@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use super::core::after;
 use super::lock;
-use super::reactor::{Reactor, block_until};
+use super::park::block_until;
+use super::reactor::Reactor;
 use super::timers::{Timed, TimerKey};
 use crate::error::{Error, Result};
 
@@ -86,12 +87,16 @@ pub(super) fn block_on<T>(
     future: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     let mut future = pin!(future);
-    let outcome = block_until(reactor, deadline, |waker| {
-        let mut task = Context::from_waker(waker);
-        match future.as_mut().poll(&mut task) {
-            Poll::Ready(outcome) => Some(outcome),
-            Poll::Pending => None,
-        }
-    });
+    let outcome = block_until(
+        deadline,
+        |parker, until| reactor.wait(parker, until),
+        |waker| {
+            let mut task = Context::from_waker(waker);
+            match future.as_mut().poll(&mut task) {
+                Poll::Ready(outcome) => Some(outcome),
+                Poll::Pending => None,
+            }
+        },
+    );
     outcome.flatten()
 }

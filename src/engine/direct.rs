@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::core::Core;
 use super::park::{self, Parker};
 use super::spin;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::message::PipeId;
 use crate::transports::Connection;
 
@@ -24,23 +24,15 @@ impl Core {
     pub(super) fn block<T>(
         &self,
         deadline: Option<Instant>,
-        mut ready: impl FnMut(&Waker) -> Option<T>,
+        ready: impl FnMut(&Waker) -> Option<T>,
     ) -> Result<T> {
-        park::with_parker(|parker, waker| {
-            loop {
-                parker.reset();
-                if let Some(value) = ready(waker) {
-                    return Ok(value);
-                }
-                if deadline.is_some_and(|at| Instant::now() >= at) {
-                    return Err(Error::TimedOut);
-                }
-                if !self.attend(parker, deadline) {
-                    self.reactor.wait(parker, deadline);
-                }
-                spin::note_wait();
+        let sleep = |parker: &Parker, deadline| {
+            if !self.attend(parker, deadline) {
+                self.reactor.wait(parker, deadline);
             }
-        })
+            spin::note_wait();
+        };
+        park::block_until(deadline, sleep, ready)
     }
 
     /// Sleeps until something happens to one of the socket's pipes, the thread is woken, or the deadline passes.

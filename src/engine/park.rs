@@ -10,6 +10,7 @@ use std::thread::{self, Thread};
 use std::time::Instant;
 
 use super::reactor::Reactor;
+use crate::error::{Error, Result};
 #[cfg(target_os = "linux")]
 use crate::sys::poller::{Awaited, Bell, wait_for_few};
 
@@ -45,6 +46,27 @@ thread_local! {
 /// Runs `f` with this thread's parker and a waker for it.
 pub(crate) fn with_parker<R>(f: impl FnOnce(&Arc<Parker>, &Waker) -> R) -> R {
     HERE.with(|(parker, waker)| f(parker, waker))
+}
+
+/// Blocks this thread until `ready` gives a value or the deadline passes. `ready` is called with a waker for the thread,
+/// which it leaves where the wake-up will come from; `sleep` waits, and may return early.
+pub(crate) fn block_until<T>(
+    deadline: Option<Instant>,
+    mut sleep: impl FnMut(&Parker, Option<Instant>),
+    mut ready: impl FnMut(&Waker) -> Option<T>,
+) -> Result<T> {
+    with_parker(|parker, waker| {
+        loop {
+            parker.reset();
+            if let Some(value) = ready(waker) {
+                return Ok(value);
+            }
+            if deadline.is_some_and(|at| Instant::now() >= at) {
+                return Err(Error::TimedOut);
+            }
+            sleep(parker, deadline);
+        }
+    })
 }
 
 /// How many parked threads this thread has woken so far.

@@ -16,7 +16,6 @@
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
-use std::task::Waker;
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -25,7 +24,7 @@ use rustix::fd::BorrowedFd;
 use super::lock;
 use super::park::{self, Parker};
 use super::timers::{Timed, TimerKey, Timers};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::sys::poller::{Event, Events, Poller};
 
 /// How often the background thread looks at the poller while it expects another leader.
@@ -419,25 +418,4 @@ impl Sources {
         }
         source
     }
-}
-
-/// Waits, as one more thread that may lead, until `ready` gives a value or the deadline passes. `ready` is called
-/// with a waker for this thread, which it leaves where the wake-up will come from.
-pub(crate) fn block_until<T>(
-    reactor: &Reactor,
-    deadline: Option<Instant>,
-    mut ready: impl FnMut(&Waker) -> Option<T>,
-) -> Result<T> {
-    park::with_parker(|parker, waker| {
-        loop {
-            parker.reset();
-            if let Some(value) = ready(waker) {
-                return Ok(value);
-            }
-            if deadline.is_some_and(|at| Instant::now() >= at) {
-                return Err(Error::TimedOut);
-            }
-            reactor.wait(parker, deadline);
-        }
-    })
 }
