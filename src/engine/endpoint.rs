@@ -93,6 +93,14 @@ struct ShakingState {
     outcome: Option<Outcome>,
 }
 
+/// How a handshake ends.
+enum End {
+    Up(Established),
+    /// Its connection is for another listener.
+    Elsewhere,
+    Failed(Error),
+}
+
 impl Shaking {
     /// Runs a handshake to its end, at most `timeout` long, and makes a pipe of it.
     pub(super) fn start(
@@ -140,7 +148,7 @@ impl Shaking {
             }
             Err(error) => {
                 drop(state);
-                shaking.end(Err(error));
+                shaking.fail(error);
             }
         }
         shaking
@@ -153,7 +161,7 @@ impl Shaking {
 
     /// Gives the handshake up.
     pub(super) fn abort(&self, why: Error) {
-        self.end(Err(why));
+        self.fail(why);
     }
 
     fn advance(&self) {
@@ -161,7 +169,7 @@ impl Shaking {
         let Some(handshake) = &mut state.handshake else {
             return;
         };
-        let result = match handshake.advance() {
+        let end = match handshake.advance() {
             Ok(Progress::Waiting { writable }) => {
                 if state.writable == writable {
                     return;
@@ -174,22 +182,23 @@ impl Shaking {
                 };
                 match modified {
                     Ok(()) => return,
-                    Err(error) => Err(error),
+                    Err(error) => End::Failed(error),
                 }
             }
-            Ok(Progress::Done(established)) => Ok(established),
-            Err(error) => Err(error),
+            Ok(Progress::Done(established)) => End::Up(established),
+            Ok(Progress::Elsewhere) => End::Elsewhere,
+            Err(error) => End::Failed(error),
         };
-        self.end_locked(state, result);
+        self.end_locked(state, end);
     }
 
-    fn end(&self, result: Result<Established>) {
-        self.end_locked(lock(&self.state), result);
+    fn fail(&self, why: Error) {
+        self.end_locked(lock(&self.state), End::Failed(why));
     }
 
     /// Ends the handshake in the same hold of the lock that decided its result: another thread that goes on with one
     /// that is over would find it broken.
-    fn end_locked(&self, mut state: MutexGuard<'_, ShakingState>, result: Result<Established>) {
+    fn end_locked(&self, mut state: MutexGuard<'_, ShakingState>, end: End) {
         let Some(outcome) = state.outcome.take() else {
             return;
         };
@@ -199,22 +208,27 @@ impl Shaking {
         if let Some(timer) = timer {
             self.core.reactor.cancel_timer(timer);
         }
-        let fd = match (&result, &handshake) {
-            (Ok(established), _) => established.connection.fd(),
-            (Err(_), Some(handshake)) => handshake.fd(),
-            (Err(_), None) => None,
+        let fd = match &end {
+            End::Up(established) => established.connection.fd(),
+            _ => handshake.as_ref().and_then(|handshake| handshake.fd()),
         };
         if let (Some(fd), Some(key)) = (fd, key) {
             self.core.reactor.remove(fd, key);
         }
-        let result = match result {
-            Ok(established) => self.core.attach(
+        let result = match end {
+            End::Up(established) => self.core.attach(
                 established,
                 self.endpoint.clone(),
                 self.url.clone(),
                 self.limit,
             ),
-            Err(error) => {
+            End::Elsewhere => {
+                if let Some(handshake) = handshake {
+                    handshake.hand_over();
+                }
+                Err(Error::Closed)
+            }
+            End::Failed(error) => {
                 if !matches!(error, Error::Closed) && self.accepted() {
                     if let Some(listener) = &self.endpoint {
                         listener.tally().failed(&error);
@@ -253,7 +267,7 @@ impl Source for Shaking {
 
 impl Timed for Shaking {
     fn fire(self: Arc<Self>) {
-        self.end(Err(Error::TimedOut));
+        self.fail(Error::TimedOut);
     }
 }
 
@@ -281,7 +295,7 @@ impl Core {
                     if let Some(listener) = endpoint {
                         listener.tally().failed(&error);
                     }
-                    self.handshake_failed(url, connection.peer_address(), error.clone());
+                    self.handshake_failed(url, connection.ends().peer, error.clone());
                 }
             }
             return Err(error);
@@ -290,11 +304,12 @@ impl Core {
             endpoint.tally().connected();
         }
         let id = next_pipe_id();
+        let ends = connection.ends();
         let info = Arc::new(PipeInfo {
             id,
-            local: connection.local_address(),
-            peer: connection.peer_address(),
-            credentials: connection.credentials(),
+            local: ends.local,
+            peer: ends.peer,
+            credentials: ends.credentials,
             url,
             dialed: matches!(endpoint, Some(Endpoint::Dialer(_))),
         });
@@ -348,9 +363,12 @@ impl Core {
             Err(error) => state.world.close(id, error),
         }
         self.finish(state);
-        if connection.fd().is_none() {
+        if connection.fd().is_none() || connection.has_arrivals() {
             // What came before there was anybody to tell.
             self.look_for_end(id);
+        }
+        if let Some(every) = connection.ticks_every() {
+            self.tick_later(id, every);
         }
         Ok(id)
     }

@@ -16,10 +16,12 @@ mod pump;
 mod reactor;
 mod ready;
 mod recv;
+mod removal;
 mod send;
 mod spin;
 mod stats;
 mod tally;
+mod tick;
 mod timers;
 #[cfg(feature = "tracing")]
 mod trace;

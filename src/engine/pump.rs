@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Guard, Phase, State};
-use super::events;
 use super::pipe::PipeSlot;
 use super::reactor::Batching;
 use super::spin::DIRECT_PIPES;
@@ -19,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
 use crate::protocols::{Flow, Io};
 use crate::sys::poller;
-use crate::transports::{Connection, Otherwise, Received};
+use crate::transports::{Otherwise, Received};
 use crate::wire::{Batch, Decoder};
 
 /// Reads of one pipe in a row before others get their turn.
@@ -218,6 +217,9 @@ impl Core {
                 Err(error) => pipe.rx.ended = Some(error.into()),
             }
             pipe.rx.decoder = decoder;
+            if pipe.connection.owes() && !(pipe.tx.writing || pipe.tx.blocked || pipe.tx.dead) {
+                self.await_room(&mut state.world, id);
+            }
             progress |= self.announce(&mut state, id);
         }
         state.world.list_readable(id);
@@ -347,10 +349,15 @@ impl Core {
                 return state;
             };
             let tx = &mut pipe.tx;
-            if tx.is_idle() && !tx.pace.batching {
+            let idle = tx.is_idle();
+            if idle && !tx.pace.batching {
                 tx.draining.release();
             }
-            if tx.writing || tx.blocked || tx.is_idle() || !(now || tx.wants_write()) {
+            if tx.writing
+                || tx.blocked
+                || !(now || tx.wants_write())
+                || (idle && (tx.dead || !pipe.connection.owes()))
+            {
                 return state;
             }
             if tx.draining.is_empty() {
@@ -412,18 +419,12 @@ impl Core {
             world.pipes_changed();
             return;
         }
-        if tx.outstanding > 0 {
-            tx.blocked = true;
-            match (pipe.connection.fd(), pipe.key) {
-                (Some(fd), Some(key)) => {
-                    if let Err(error) = self.reactor.modify(fd, key, true) {
-                        world.close(id, error);
-                        return;
-                    }
-                }
-                _ => tx.blocked = !pipe.connection.await_room(),
-            }
+        if tx.outstanding > 0 || pipe.connection.owes() {
+            self.await_room(world, id);
         }
+        let Some(pipe) = world.pipes.get_mut(id).filter(|pipe| !pipe.rx.closed) else {
+            return;
+        };
         let tx = &mut pipe.tx;
         if tx.full && tx.has_room() {
             tx.full = false;
@@ -431,6 +432,22 @@ impl Core {
         }
         if !world.watchers.is_empty() {
             world.pipes_changed();
+        }
+    }
+
+    /// Has the rest written when there is room for it.
+    fn await_room(&self, world: &mut World, id: PipeId) {
+        let Some(pipe) = world.pipes.get_mut(id) else {
+            return;
+        };
+        pipe.tx.blocked = true;
+        match (pipe.connection.fd(), pipe.key) {
+            (Some(fd), Some(key)) => {
+                if let Err(error) = self.reactor.modify(fd, key, true) {
+                    world.close(id, error);
+                }
+            }
+            _ => pipe.tx.blocked = !pipe.connection.await_room(),
         }
     }
 
@@ -496,70 +513,6 @@ impl Core {
             state = self.write(state, id, true);
         }
         state
-    }
-
-    // ---- the end of a pipe ----
-
-    /// Forgets a pipe.
-    pub(super) fn remove_pipe(&self, state: &mut State, id: PipeId, why: Error) {
-        let State {
-            machine,
-            world,
-            stats,
-            phase,
-            ..
-        } = state;
-        let Some(pipe) = world.pipes.remove(id) else {
-            return;
-        };
-        if let (Some(fd), Some(key)) = (pipe.connection.fd(), pipe.key) {
-            self.reactor.remove(fd, key);
-        }
-        if pipe.attended {
-            // Whoever attends to it keeps the connection open.
-            world.receivers.drain(&mut world.wakes);
-            world.senders.drain(&mut world.wakes);
-        }
-        if pipe.rx.listed {
-            world.readable.retain(|&listed| listed != id);
-        }
-        stats.past.add(&pipe.stats);
-        if matches!(why, Error::Malformed(_) | Error::MessageTooLong { .. }) {
-            stats.malformed += 1;
-        }
-        world.drops.unsent_bytes += (pipe.tx.outstanding + pipe.tx.filling.len()) as u64;
-        if *phase != Phase::Closed {
-            machine.remove_pipe(id, world);
-        }
-        world.pipes_changed();
-        world.tell(events::Event::Removed {
-            pipe: pipe.info.clone(),
-            reason: why,
-        });
-        if let Some(endpoint) = &pipe.endpoint {
-            let healthy = pipe.stats.rx_msgs > 0;
-            world.events.extend(endpoint.pipe_gone(healthy));
-        }
-        world.gone.push(pipe.connection);
-    }
-}
-
-impl World {
-    /// Gives up a connection that was used without the lock. If its pipe has gone meanwhile, this may be the last
-    /// one to hold it, and it must not be dropped under the lock.
-    pub(super) fn put_back(&mut self, id: PipeId, connection: Arc<dyn Connection>) {
-        if !self.pipes.contains(id) {
-            self.gone.push(connection);
-        }
-    }
-
-    /// Has a pipe removed before the lock is given up.
-    pub(super) fn close(&mut self, id: PipeId, why: Error) {
-        if let Some(pipe) = self.pipes.get_mut(id) {
-            pipe.rx.closed = true;
-        }
-        self.condemned.push((id, why));
-        self.busy = true;
     }
 }
 

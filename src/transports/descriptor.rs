@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use rustix::net::SocketType;
 
-use super::stream::{self, Ends};
-use super::{Acceptor, Handshake, Setup, Transport, ipc};
+use super::stream::{self, Plain};
+use super::{Acceptor, Ends, Handshake, Setup, Transport, ipc};
 use crate::address::Address;
 use crate::engine::lock;
 use crate::error::{Error, Result, UrlFault};
@@ -59,7 +59,12 @@ impl Transport for Descriptor {
 pub(crate) fn adopt(fd: OwnedFd, setup: &Setup) -> Result<Box<dyn Handshake>> {
     check(&fd)?;
     rustix::io::ioctl_fionbio(&fd, true)?;
-    Ok(stream::handshake(fd, false, setup, ends))
+    Ok(stream::handshake(
+        Plain::connected(fd),
+        Framing::Length,
+        setup,
+        ends,
+    ))
 }
 
 /// Refuses what is no stream socket, before anything is done to it.
@@ -110,7 +115,12 @@ impl Acceptor for DescriptorAcceptor {
         let next = lock(&self.inbox.waiting).pop_front();
         let fd = next.ok_or(io::ErrorKind::WouldBlock)?;
         rustix::io::ioctl_fionbio(&fd, true)?;
-        Ok(stream::handshake(fd, false, setup, ends))
+        Ok(stream::handshake(
+            Plain::connected(fd),
+            Framing::Length,
+            setup,
+            ends,
+        ))
     }
 
     fn url(&self) -> &Url {
@@ -130,9 +140,7 @@ impl Acceptor for DescriptorAcceptor {
 
 fn ends(fd: BorrowedFd<'_>) -> Ends {
     Ends {
-        framing: Framing::Length,
-        local: Address::Unspecified,
-        peer: Address::Unspecified,
         credentials: ipc::credentials(fd.as_fd()),
+        ..Ends::new(Address::Unspecified, Address::Unspecified)
     }
 }

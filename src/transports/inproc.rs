@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 use rustix::fd::BorrowedFd;
 
 use super::{
-    Acceptor, Connection, Demand, Established, Handshake, Otherwise, Progress, Received, Setup,
-    Transport,
+    Acceptor, Connection, Demand, Ends, Established, Handshake, Otherwise, Progress, Received,
+    Setup, Transport,
 };
 use crate::address::Address;
 use crate::engine::lock;
@@ -292,12 +292,8 @@ impl Connection for InprocConnection {
         self.tell_peer(true, false, true);
     }
 
-    fn local_address(&self) -> Address {
-        self.name.clone()
-    }
-
-    fn peer_address(&self) -> Address {
-        self.name.clone()
+    fn ends(&self) -> Ends {
+        Ends::new(self.name.clone(), self.name.clone())
     }
 }
 

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType};
 use socket2::Socket;
 
-use super::stream::{self, Ends};
-use super::{Acceptor, Handshake, Setup, Transport};
+use super::stream::{self, Plain};
+use super::{Acceptor, Ends, Handshake, Setup, Transport};
 use crate::address::{Address, Credentials};
 use crate::error::{Error, Result};
 use crate::url::Url;
@@ -40,7 +40,12 @@ impl Transport for Ipc {
             Err(error) => return Err(error.into()),
         }
         let ends = move |fd: BorrowedFd<'_>| ends(fd, local(fd), peer.clone());
-        Ok(stream::handshake(socket, false, setup, ends))
+        Ok(stream::handshake(
+            Plain::connected(socket),
+            Framing::Typed,
+            setup,
+            ends,
+        ))
     }
 
     fn listen(
@@ -125,7 +130,12 @@ impl Acceptor for IpcAcceptor {
         socket.set_nonblocking(true)?;
         let bound = self.bound.clone();
         let ends = move |fd: BorrowedFd<'_>| ends(fd, bound.clone(), Address::Unspecified);
-        Ok(stream::handshake(socket.into(), false, setup, ends))
+        Ok(stream::handshake(
+            Plain::connected(socket.into()),
+            Framing::Typed,
+            setup,
+            ends,
+        ))
     }
 
     fn url(&self) -> &Url {
@@ -186,10 +196,8 @@ impl Drop for File {
 
 fn ends(fd: BorrowedFd<'_>, local: Address, peer: Address) -> Ends {
     Ends {
-        framing: Framing::Typed,
-        local,
-        peer,
         credentials: credentials(fd),
+        ..Ends::new(local, peer)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use rustix::fd::BorrowedFd;
 
@@ -106,6 +107,9 @@ pub(crate) trait Handshake: Send {
 
     /// The address of the other end, as far as known.
     fn peer(&self) -> Address;
+
+    /// Gives the connection to whom [`Progress::Elsewhere`] was about.
+    fn hand_over(self: Box<Self>) {}
 }
 
 /// How far a handshake is.
@@ -114,6 +118,10 @@ pub(crate) enum Progress {
     Waiting { writable: bool },
     /// It is over.
     Done(Established),
+    /// The connection is for another listener, which gets it by [`Handshake::hand_over`] once nobody watches the
+    /// descriptor.
+    #[allow(dead_code)]
+    Elsewhere,
 }
 
 /// A connection that is up.
@@ -121,6 +129,24 @@ pub(crate) struct Established {
     pub(crate) connection: Arc<dyn Connection>,
     /// The peer's protocol number.
     pub(crate) protocol: u16,
+}
+
+/// What is known of the two ends of a connection.
+#[derive(Debug, Clone)]
+pub(crate) struct Ends {
+    pub(crate) local: Address,
+    pub(crate) peer: Address,
+    pub(crate) credentials: Option<Credentials>,
+}
+
+impl Ends {
+    pub(crate) fn new(local: Address, peer: Address) -> Self {
+        Self {
+            local,
+            peer,
+            credentials: None,
+        }
+    }
 }
 
 /// What a reader does if [`Connection::recv`] gives it nothing.
@@ -219,19 +245,30 @@ pub(crate) trait Connection: Send + Sync {
     /// watched.
     fn recv(&self, decoder: &mut Decoder, otherwise: Otherwise) -> io::Result<Received>;
 
-    /// Whether a receive would find something, as far as that can be told without a lock or a system call.
+    /// Whether a receive would find something, as far as that can be told without a system call: something that no
+    /// event tells of.
     fn has_arrivals(&self) -> bool {
         false
+    }
+
+    /// Whether there is something to write that is no message, as the answer to a ping. A send with an empty batch
+    /// writes it.
+    fn owes(&self) -> bool {
+        false
+    }
+
+    /// How often the engine is to call [`tick`](Self::tick).
+    fn ticks_every(&self) -> Option<Duration> {
+        None
+    }
+
+    /// Time has passed. An error ends the connection.
+    fn tick(&self) -> Result<()> {
+        Ok(())
     }
 
     /// Says that nothing more will be sent, and lets the peer read what was.
     fn finish(&self);
 
-    fn local_address(&self) -> Address;
-
-    fn peer_address(&self) -> Address;
-
-    fn credentials(&self) -> Option<Credentials> {
-        None
-    }
+    fn ends(&self) -> Ends;
 }

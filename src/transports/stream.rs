@@ -1,4 +1,4 @@
-//! What all byte streams share: the handshake, and moving batches through a descriptor.
+//! What all byte streams share: the handshake, and moving batches through them.
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,8 +8,8 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
 
-use super::{Connection, Established, Handshake, Otherwise, Progress, Received, Setup};
-use crate::address::{Address, Credentials};
+use super::{Connection, Ends, Established, Handshake, Otherwise, Progress, Received, Setup};
+use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::wire::header::{self, HEADER_LEN};
 use crate::wire::{Batch, Decoder, Framing};
@@ -17,25 +17,65 @@ use crate::wire::{Batch, Decoder, Framing};
 /// Most slices handed to one write.
 const SLICES: usize = 64;
 
-/// What a transport knows of a stream besides its descriptor.
-#[derive(Debug, Clone)]
-pub(crate) struct Ends {
-    pub(crate) framing: Framing,
-    pub(crate) local: Address,
-    pub(crate) peer: Address,
-    pub(crate) credentials: Option<Credentials>,
+/// Bytes both ways, as a descriptor carries them or wrapped in something else.
+pub(crate) trait ByteStream: Send + Sync + 'static {
+    /// The descriptor to watch.
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Goes on with what comes before the first byte, without blocking.
+    fn establish(&mut self) -> Result<Establishing>;
+
+    /// Writes as much as goes without blocking; `WouldBlock` if that is nothing. After that, or after less than all, the
+    /// next write has to begin with the same bytes: they may be on their way already.
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Reads once, without blocking. Returns how much came, 0 at the end.
+    fn read(&self, into: &mut [u8]) -> io::Result<usize>;
+
+    /// The same, into the spare capacity.
+    fn read_spare(&self, into: &mut Vec<u8>) -> io::Result<usize>;
+
+    /// Whether a read would give something that no event of the descriptor tells of.
+    fn has_unread(&self) -> bool {
+        false
+    }
+
+    /// Whether a write of nothing has something to write.
+    fn owes(&self) -> bool {
+        false
+    }
+
+    /// Says that nothing more will be written.
+    fn finish(&self);
+
+    /// Adds what is known of the peer from here.
+    fn describe(&self, ends: Ends) -> Ends {
+        ends
+    }
 }
 
-/// Starts the handshake on a stream; `connecting` says that it is not connected yet.
-pub(crate) fn handshake(
-    fd: OwnedFd,
-    connecting: bool,
+/// How far a byte stream is.
+pub(crate) enum Establishing {
+    /// It waits for the descriptor; to be writable, if so said, else readable.
+    Waiting { writable: bool },
+    /// Bytes may flow.
+    Done,
+}
+
+/// Addresses by descriptor.
+type DescribeEnds = Box<dyn Fn(BorrowedFd<'_>) -> Ends + Send + Sync>;
+
+/// Starts the handshake on a stream.
+pub(crate) fn handshake<S: ByteStream>(
+    stream: S,
+    framing: Framing,
     setup: &Setup,
     ends: impl Fn(BorrowedFd<'_>) -> Ends + Send + Sync + 'static,
 ) -> Box<dyn Handshake> {
     Box::new(StreamHandshake {
-        fd: Some(fd),
-        connecting,
+        stream: Some(stream),
+        established: false,
+        framing,
         ours: header::encode(setup.protocol),
         sent: 0,
         theirs: [0; HEADER_LEN],
@@ -44,12 +84,11 @@ pub(crate) fn handshake(
     })
 }
 
-type DescribeEnds = Box<dyn Fn(BorrowedFd<'_>) -> Ends + Send + Sync>;
-
-struct StreamHandshake {
+struct StreamHandshake<S> {
     /// Gone once the handshake is done.
-    fd: Option<OwnedFd>,
-    connecting: bool,
+    stream: Option<S>,
+    established: bool,
+    framing: Framing,
     ours: [u8; HEADER_LEN],
     sent: usize,
     theirs: [u8; HEADER_LEN],
@@ -57,28 +96,28 @@ struct StreamHandshake {
     ends: DescribeEnds,
 }
 
-impl Handshake for StreamHandshake {
+impl<S: ByteStream> Handshake for StreamHandshake<S> {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.fd.as_ref().map(AsFd::as_fd)
+        self.stream.as_ref().map(S::fd)
     }
 
     fn advance(&mut self) -> Result<Progress> {
-        let Some(fd) = &self.fd else {
+        let Some(stream) = &mut self.stream else {
             return Err(Error::Closed);
         };
-        if self.connecting {
-            if !is_connected(fd)? {
-                return Ok(Progress::Waiting { writable: true });
+        if !self.established {
+            if let Establishing::Waiting { writable } = stream.establish()? {
+                return Ok(Progress::Waiting { writable });
             }
-            self.connecting = false;
+            self.established = true;
         }
         while let Some(rest) = self.ours.get(self.sent..).filter(|rest| !rest.is_empty()) {
-            match rustix::net::send(fd, rest, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            match stream.write(&[IoSlice::new(rest)]) {
                 Ok(count) => self.sent += count,
-                Err(Errno::AGAIN) => return Ok(Progress::Waiting { writable: true }),
-                Err(Errno::INTR) => {}
-                Err(Errno::PIPE | Errno::CONNRESET) => return Err(Error::ConnectionShut),
-                Err(error) => return Err(error.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Progress::Waiting { writable: true });
+                }
+                Err(error) => return Err(cut_off(error)),
             }
         }
         while let Some(rest) = self
@@ -86,20 +125,25 @@ impl Handshake for StreamHandshake {
             .get_mut(self.received..)
             .filter(|rest| !rest.is_empty())
         {
-            match rustix::net::recv(fd, rest, RecvFlags::DONTWAIT) {
-                Ok((_, 0)) | Err(Errno::CONNRESET) => return Err(Error::ConnectionShut),
-                Ok((_, count)) => self.received += count,
-                Err(Errno::AGAIN) => return Ok(Progress::Waiting { writable: false }),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+            match stream.read(rest) {
+                Ok(0) => return Err(Error::ConnectionShut),
+                Ok(count) => self.received += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Progress::Waiting { writable: false });
+                }
+                Err(error) => return Err(cut_off(error)),
             }
         }
         let protocol = header::decode(self.theirs)?;
-        let ends = (self.ends)(fd.as_fd());
-        let Some(fd) = self.fd.take() else {
+        let ends = stream.describe((self.ends)(stream.fd()));
+        let Some(stream) = self.stream.take() else {
             return Err(Error::Closed);
         };
-        let connection = Arc::new(Stream { fd, ends });
+        let connection = Arc::new(Stream {
+            stream,
+            framing: self.framing,
+            ends,
+        });
         Ok(Progress::Done(Established {
             connection,
             protocol,
@@ -107,9 +151,157 @@ impl Handshake for StreamHandshake {
     }
 
     fn peer(&self) -> Address {
-        self.fd
+        self.stream
             .as_ref()
-            .map_or(Address::Unspecified, |fd| (self.ends)(fd.as_fd()).peer)
+            .map_or(Address::Unspecified, |stream| (self.ends)(stream.fd()).peer)
+    }
+}
+
+/// What an error before the handshake is over means.
+pub(super) fn cut_off(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Error::ConnectionShut,
+        _ => error.into(),
+    }
+}
+
+// ---- a stream that is up ----
+
+struct Stream<S> {
+    stream: S,
+    framing: Framing,
+    ends: Ends,
+}
+
+impl<S: ByteStream> Connection for Stream<S> {
+    fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.stream.fd())
+    }
+
+    fn send(&self, batch: &mut Batch) -> io::Result<()> {
+        send(&self.stream, batch)
+    }
+
+    fn recv(&self, decoder: &mut Decoder, _: Otherwise) -> io::Result<Received> {
+        let space = decoder.space();
+        let room = space.capacity() - space.len();
+        match self.stream.read_spare(space) {
+            Ok(0) => Ok(Received::End),
+            Ok(count) => {
+                decoder.filled(count >= room);
+                Ok(Received::Some {
+                    more: count >= room || self.stream.has_unread(),
+                })
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn has_arrivals(&self) -> bool {
+        self.stream.has_unread()
+    }
+
+    fn owes(&self) -> bool {
+        self.stream.owes()
+    }
+
+    fn finish(&self) {
+        self.stream.finish();
+    }
+
+    fn ends(&self) -> Ends {
+        self.ends.clone()
+    }
+}
+
+/// Writes as much of a batch as goes.
+pub(super) fn send(stream: &impl ByteStream, batch: &mut Batch) -> io::Result<()> {
+    loop {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let used = batch.slices(&mut slices);
+        let offered: usize = slices[..used].iter().map(|slice| slice.len()).sum();
+        match stream.write(&slices[..used]) {
+            Ok(count) => {
+                batch.advance(count);
+                if count < offered || batch.is_empty() {
+                    return Ok(());
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+// ---- a descriptor as it is ----
+
+/// The bytes as the descriptor carries them.
+pub(crate) struct Plain {
+    fd: OwnedFd,
+    connecting: bool,
+}
+
+impl Plain {
+    pub(super) fn connected(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            connecting: false,
+        }
+    }
+
+    pub(super) fn connecting(fd: OwnedFd) -> Self {
+        Self {
+            fd,
+            connecting: true,
+        }
+    }
+}
+
+impl ByteStream for Plain {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    fn establish(&mut self) -> Result<Establishing> {
+        if self.connecting {
+            if !is_connected(&self.fd)? {
+                return Ok(Establishing::Waiting { writable: true });
+            }
+            self.connecting = false;
+        }
+        Ok(Establishing::Done)
+    }
+
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        retried(|| match slices {
+            [] => Ok(0),
+            [slice] => rustix::net::send(&self.fd, slice, flags),
+            _ => {
+                let mut none = SendAncillaryBuffer::default();
+                rustix::net::sendmsg(&self.fd, slices, &mut none, flags)
+            }
+        })
+    }
+
+    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        retried(|| rustix::net::recv(&self.fd, &mut *into, RecvFlags::DONTWAIT))
+            .map(|(_, count)| count)
+    }
+
+    fn read_spare(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        retried(|| rustix::net::recv(&self.fd, spare_capacity(into), RecvFlags::DONTWAIT))
+            .map(|(_, count)| count)
+    }
+
+    fn finish(&self) {
+        // The connection may be broken already; then there is nobody to tell.
+        let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
     }
 }
 
@@ -123,81 +315,13 @@ fn is_connected(fd: &OwnedFd) -> Result<bool> {
     }
 }
 
-/// A byte stream that is up.
-struct Stream {
-    fd: OwnedFd,
-    ends: Ends,
-}
-
-impl Connection for Stream {
-    fn framing(&self) -> Framing {
-        self.ends.framing
-    }
-
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.fd.as_fd())
-    }
-
-    fn send(&self, batch: &mut Batch) -> io::Result<()> {
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        while !batch.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let used = batch.slices(&mut slices);
-            let offered: usize = slices[..used].iter().map(|slice| slice.len()).sum();
-            let sent = if used == 1 {
-                rustix::net::send(&self.fd, &slices[0], flags)
-            } else {
-                let mut none = SendAncillaryBuffer::default();
-                rustix::net::sendmsg(&self.fd, &slices[..used], &mut none, flags)
-            };
-            match sent {
-                Ok(count) => {
-                    batch.advance(count);
-                    if count < offered {
-                        return Ok(());
-                    }
-                }
-                Err(Errno::AGAIN) => return Ok(()),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
+/// Makes a call again as long as a signal interrupts it.
+#[inline]
+fn retried<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return Ok(result?),
         }
-        Ok(())
-    }
-
-    fn recv(&self, decoder: &mut Decoder, _: Otherwise) -> io::Result<Received> {
-        let space = decoder.space();
-        let room = space.capacity() - space.len();
-        loop {
-            match rustix::net::recv(&self.fd, spare_capacity(space), RecvFlags::DONTWAIT) {
-                Ok((_, 0)) => return Ok(Received::End),
-                Ok((_, count)) => {
-                    decoder.filled(count >= room);
-                    return Ok(Received::Some {
-                        more: count >= room,
-                    });
-                }
-                Err(Errno::AGAIN) => return Ok(Received::Nothing),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    fn finish(&self) {
-        // The connection may be broken already; then there is nobody to tell.
-        let _ = rustix::net::shutdown(&self.fd, Shutdown::Write);
-    }
-
-    fn local_address(&self) -> Address {
-        self.ends.local.clone()
-    }
-
-    fn peer_address(&self) -> Address {
-        self.ends.peer.clone()
-    }
-
-    fn credentials(&self) -> Option<Credentials> {
-        self.ends.credentials
     }
 }

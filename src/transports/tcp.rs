@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
-use super::stream::{self, Ends};
-use super::{Acceptor, Handshake, Setup, Transport};
+use super::stream::{self, Plain};
+use super::{Acceptor, Ends, Handshake, Setup, Transport};
 use crate::address::Address;
 use crate::error::{Error, Result, UrlFault};
 use crate::options::EndpointOptions;
@@ -26,25 +26,16 @@ pub(super) struct Tcp;
 
 impl Transport for Tcp {
     fn needs_lookup(&self, url: &Url) -> bool {
-        matches!(url.host_kind(), Host::Name(_))
+        needs_lookup(url)
     }
 
     fn resolve(&self, url: &Url) -> Result<Vec<Address>> {
-        Ok(addresses(url)?.into_iter().map(Address::Inet).collect())
+        resolve(url)
     }
 
     fn connect(&self, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
-        let Address::Inet(address) = address else {
-            return Err(Error::InvalidArgument("tcp needs an internet address"));
-        };
-        let socket = open(address)?;
-        configure(&socket, &setup.options)?;
-        match socket.connect(&SockAddr::from(*address)) {
-            Ok(()) => {}
-            Err(error) if in_progress(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(stream::handshake(socket.into(), true, setup, ends))
+        let stream = connect(address, &setup.options)?;
+        Ok(stream::handshake(stream, Framing::Length, setup, ends))
     }
 
     fn listen(
@@ -53,19 +44,33 @@ impl Transport for Tcp {
         _: &Setup,
         _: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Box<dyn Acceptor>> {
-        let mut last = Error::AddressInvalid("the host has no address".into());
-        for address in bindable(url)? {
-            match bind(address) {
-                Ok(socket) => {
-                    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
-                    let url = url.clone().with_port(bound.port());
-                    return Ok(Box::new(TcpAcceptor { socket, url, bound }));
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        Ok(Box::new(TcpAcceptor(Bound::new(url)?)))
     }
+}
+
+/// Starts connecting.
+pub(super) fn connect(address: &Address, options: &EndpointOptions) -> Result<Plain> {
+    let Address::Inet(address) = address else {
+        return Err(Error::InvalidArgument("tcp needs an internet address"));
+    };
+    let socket = open(address)?;
+    configure(&socket, options)?;
+    match socket.connect(&SockAddr::from(*address)) {
+        Ok(()) => {}
+        Err(error) if in_progress(&error) => {}
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Plain::connecting(socket.into()))
+}
+
+/// Whether a URL's host is a name that has to be asked for.
+pub(super) fn needs_lookup(url: &Url) -> bool {
+    matches!(url.host_kind(), Host::Name(_))
+}
+
+/// The addresses to dial, in the order to try them.
+pub(super) fn resolve(url: &Url) -> Result<Vec<Address>> {
+    Ok(addresses(url)?.into_iter().map(Address::Inet).collect())
 }
 
 /// The addresses of a URL's host, by asking the resolver if it is a name.
@@ -111,32 +116,64 @@ fn interface(scope: &str) -> Result<u32> {
 
 // ---- listening ----
 
-struct TcpAcceptor {
-    socket: Socket,
-    url: Url,
-    bound: SocketAddr,
+/// A listening socket and where it is.
+pub(super) struct Bound {
+    pub(super) socket: Socket,
+    /// With the port it really has.
+    pub(super) url: Url,
+    pub(super) address: SocketAddr,
 }
 
-impl Acceptor for TcpAcceptor {
-    fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.socket.as_fd())
+impl Bound {
+    /// Listens at the first of a URL's addresses that can be had.
+    pub(super) fn new(url: &Url) -> Result<Self> {
+        let mut last = Error::AddressInvalid("the host has no address".into());
+        for address in bindable(url)? {
+            match bind(address) {
+                Ok(socket) => {
+                    let address = socket.local_addr()?.as_socket().unwrap_or(address);
+                    let url = url.clone().with_port(address.port());
+                    return Ok(Self {
+                        socket,
+                        url,
+                        address,
+                    });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
-    fn accept(&self, setup: &Setup) -> io::Result<Box<dyn Handshake>> {
+    /// Takes one connection that waits.
+    pub(super) fn accept(&self, options: &EndpointOptions) -> io::Result<Plain> {
         let (socket, _) = self.socket.accept_raw()?;
         socket.set_cloexec(true)?;
         socket.set_nonblocking(true)?;
         // A peer that is gone already makes setting options fail; the handshake tells that better.
-        let _ = configure(&socket, &setup.options);
-        Ok(stream::handshake(socket.into(), false, setup, ends))
+        let _ = configure(&socket, options);
+        Ok(Plain::connected(socket.into()))
+    }
+}
+
+struct TcpAcceptor(Bound);
+
+impl Acceptor for TcpAcceptor {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.socket.as_fd())
+    }
+
+    fn accept(&self, setup: &Setup) -> io::Result<Box<dyn Handshake>> {
+        let stream = self.0.accept(&setup.options)?;
+        Ok(stream::handshake(stream, Framing::Length, setup, ends))
     }
 
     fn url(&self) -> &Url {
-        &self.url
+        &self.0.url
     }
 
     fn address(&self) -> Address {
-        Address::Inet(self.bound)
+        Address::Inet(self.0.address)
     }
 }
 
@@ -198,23 +235,21 @@ fn configure(socket: &Socket, options: &EndpointOptions) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn in_progress(error: &io::Error) -> bool {
+fn in_progress(error: &io::Error) -> bool {
     error.raw_os_error() == Some(Errno::INPROGRESS.raw_os_error())
 }
 
-fn ends(fd: BorrowedFd<'_>) -> Ends {
+pub(super) fn ends(fd: BorrowedFd<'_>) -> Ends {
     let address = |found: rustix::io::Result<rustix::net::SocketAddrAny>| {
         found
             .ok()
             .and_then(|any| SocketAddr::try_from(any).ok())
             .map_or(Address::Unspecified, Address::Inet)
     };
-    Ends {
-        framing: Framing::Length,
-        local: address(rustix::net::getsockname(fd)),
-        peer: address(rustix::net::getpeername(fd).and_then(|any| any.ok_or(Errno::NOTCONN))),
-        credentials: None,
-    }
+    Ends::new(
+        address(rustix::net::getsockname(fd)),
+        address(rustix::net::getpeername(fd).and_then(|any| any.ok_or(Errno::NOTCONN))),
+    )
 }
 
 #[cfg(test)]
