@@ -240,7 +240,7 @@ impl Dialing {
                 options: state.options.clone(),
             };
             drop(state);
-            match self.transport.connect(&address, &setup) {
+            match self.transport.connect(&self.url, &address, &setup) {
                 Ok(handshake) => {
                     let me = self.clone();
                     let shaking = Shaking::start(

@@ -32,7 +32,7 @@ impl Transport for Descriptor {
         ))
     }
 
-    fn connect(&self, _: &Address, _: &Setup) -> Result<Box<dyn Handshake>> {
+    fn connect(&self, _: &Url, _: &Address, _: &Setup) -> Result<Box<dyn Handshake>> {
         Err(Error::NotSupported(
             "descriptors are handed over, not dialed",
         ))

@@ -41,7 +41,7 @@ impl Transport for Inproc {
         Ok(vec![Address::Inproc(url.path().into())])
     }
 
-    fn connect(&self, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
+    fn connect(&self, _: &Url, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
         let Address::Inproc(name) = address else {
             return Err(Error::InvalidArgument("inproc needs a name"));
         };

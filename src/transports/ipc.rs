@@ -30,7 +30,7 @@ impl Transport for Ipc {
         Ok(vec![address(url)])
     }
 
-    fn connect(&self, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
+    fn connect(&self, _: &Url, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
         let socket = open()?;
         let peer = address.clone();
         match rustix::net::connect(&socket, &kernel_address(address)?) {

@@ -65,8 +65,8 @@ pub(crate) trait Transport: Send + Sync {
     /// The addresses behind a URL to dial, in the order to try them.
     fn resolve(&self, url: &Url) -> Result<Vec<Address>>;
 
-    /// Starts connecting. Never blocks.
-    fn connect(&self, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>>;
+    /// Starts connecting to one of a URL's addresses. Never blocks.
+    fn connect(&self, url: &Url, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>>;
 
     /// Starts listening. `arrived` is to be called when a connection waits that no descriptor tells of.
     fn listen(

@@ -33,7 +33,7 @@ impl Transport for Tcp {
         resolve(url)
     }
 
-    fn connect(&self, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
+    fn connect(&self, _: &Url, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
         let stream = connect(address, &setup.options)?;
         Ok(stream::handshake(stream, Framing::Length, setup, ends))
     }
@@ -267,7 +267,7 @@ mod tests {
         };
         let url = Url::parse("tcp://127.0.0.1:0").unwrap();
         let acceptor = Tcp.listen(&url, &setup, Arc::new(|| {})).unwrap();
-        let dialed = Tcp.connect(&acceptor.address(), &setup).unwrap();
+        let dialed = Tcp.connect(&url, &acceptor.address(), &setup).unwrap();
         let accepted = loop {
             match acceptor.accept(&setup) {
                 Ok(accepted) => break accepted,
