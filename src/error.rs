@@ -56,6 +56,8 @@ pub enum Error {
         /// The number the peer sent.
         actual: u16,
     },
+    /// TLS: a certificate that is not accepted, a peer that speaks something else, unusable certificates of our own.
+    Tls(Box<TlsError>),
     /// What the peer sent is not a scalability-protocol connection header.
     BadHandshake,
     /// A message is longer than the receiving side's limit.
@@ -117,6 +119,46 @@ pub enum UrlFault {
     Unsupported,
 }
 
+/// What went wrong with TLS: the content of [`Error::Tls`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TlsError {
+    /// What kind of fault it is.
+    pub fault: TlsFault,
+    /// The fault in words, with the values that matter.
+    pub reason: String,
+}
+
+/// In what way TLS failed: part of [`TlsError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TlsFault {
+    /// A certificate, key or setting of our own is missing or cannot be used.
+    Configuration,
+    /// The peer's certificate was issued by nobody that is trusted.
+    UnknownIssuer,
+    /// The peer's certificate is not valid any more.
+    Expired,
+    /// The peer's certificate is not valid yet.
+    NotYetValid,
+    /// The peer's certificate is for other names than the one that was dialed.
+    NameMismatch,
+    /// The peer's certificate has none of the fingerprints that are pinned.
+    NotPinned,
+    /// A certificate is needed from a client that has shown none.
+    NoCertificate,
+    /// The peer's certificate is unusable in another way.
+    BadCertificate,
+    /// The peer refused what we are or offer, and said so by an alert.
+    Refused,
+    /// The two ends have no version, cipher or signature in common.
+    NothingInCommon,
+    /// The peer does not speak TLS.
+    NotTls,
+    /// The peer broke the rules of TLS, or somebody has changed what it sent.
+    Violation,
+}
+
 /// Whose doing an error is; see [`Error::blame`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -141,6 +183,14 @@ impl Error {
             option,
             value: format!("{value:?}"),
             allowed,
+        }))
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls(fault: TlsFault, reason: impl Into<String>) -> Self {
+        Self::Tls(Box::new(TlsError {
+            fault,
+            reason: reason.into(),
         }))
     }
 
@@ -186,6 +236,10 @@ impl Error {
             Self::ConnectionReset => 19,
             Self::Canceled => 20,
             Self::TooManyFiles => 21,
+            Self::Tls(error) => match error.fault {
+                TlsFault::Configuration | TlsFault::NotTls | TlsFault::Violation => 26,
+                _ => 27,
+            },
             Self::ConnectionShut => 31,
             Self::Os(errno) => 0x1000_0000 | errno.unsigned_abs(),
         }
@@ -205,12 +259,14 @@ impl Error {
             | Self::InvalidUrl(_)
             | Self::NotFound
             | Self::Busy => Blame::Caller,
+            Self::Tls(error) if error.fault == TlsFault::Configuration => Blame::Caller,
             Self::ConnectionReset
             | Self::ConnectionShut
             | Self::WrongProtocol { .. }
             | Self::BadHandshake
             | Self::MessageTooLong { .. }
             | Self::Malformed(_)
+            | Self::Tls(_)
             | Self::Rejected => Blame::Peer,
             Self::ConnectionRefused
             | Self::AddressInUse
@@ -259,6 +315,7 @@ impl fmt::Display for Error {
                     "wrong protocol: the peer speaks {actual:#06x}, needed is {expected:#06x}"
                 )
             }
+            Self::Tls(error) => write!(f, "tls: {}", error.reason),
             Self::BadHandshake => {
                 f.write_str("protocol error: the peer does not speak scalability protocols")
             }
@@ -279,10 +336,13 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 impl From<io::Error> for Error {
-    /// Maps an operating system error as nng does.
+    /// Maps an operating system error as nng does. An error of this crate inside comes out as it is.
     fn from(error: io::Error) -> Self {
         use rustix::io::Errno;
         let Some(raw) = error.raw_os_error() else {
+            if let Some(ours) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
+                return Self::clone(ours);
+            }
             return match error.kind() {
                 io::ErrorKind::TimedOut => Self::TimedOut,
                 io::ErrorKind::WouldBlock => Self::WouldBlock,

@@ -192,6 +192,8 @@ mod options;
 mod protocols;
 mod socket;
 mod sys;
+#[cfg(feature = "tls")]
+mod tls;
 mod transports;
 mod url;
 mod wire;
@@ -200,7 +202,7 @@ pub use address::{Address, Credentials};
 pub use engine::{
     DropStats, EndpointStats, Event, EventFuture, Monitor, PipeInfo, PipeStats, SocketStats,
 };
-pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError, UrlFault};
+pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError, TlsError, TlsFault, UrlFault};
 pub use message::{Message, PipeId};
 pub use options::{EndpointOptions, Keepalive, SocketOptions};
 pub use protocols::{DropReason, ProtocolInfo};
@@ -215,4 +217,6 @@ pub use socket::{
     RecvFuture, Rep, Replies, ReplyFuture, Req, Request, RequestFuture, Respondent, SendFuture,
     Sends, Socket, Sub, Subscribes, Surveyor, forward, reflect,
 };
+#[cfg(feature = "tls")]
+pub use tls::{Fingerprint, PeerCertificate, TlsAuth, TlsConfig, TlsVersion};
 pub use url::{Family, Host, Transport, Url};

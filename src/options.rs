@@ -1,9 +1,13 @@
 //! The options of sockets and endpoints: what they mean, their defaults, their ranges, and when they take effect.
 
+#[cfg(feature = "tls")]
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::protocols::ProtocolOption;
+#[cfg(feature = "tls")]
+use crate::tls::TlsConfig;
 
 /// Most messages a buffer option allows.
 const MAX_BUFFER: usize = 8192;
@@ -259,6 +263,8 @@ pub struct EndpointOptions {
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<Keepalive>,
     pub(crate) permissions: Option<u32>,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<TlsConfig>,
 }
 
 impl Default for EndpointOptions {
@@ -273,6 +279,8 @@ impl Default for EndpointOptions {
             nodelay: true,
             keepalive: None,
             permissions: None,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
@@ -350,6 +358,22 @@ impl EndpointOptions {
     pub fn ipc_permissions(mut self, mode: u32) -> Self {
         self.permissions = Some(mode);
         self
+    }
+
+    /// Certificates and whom to trust, for tls+tcp and wss. Default: [`TlsConfig::new`], with which a dialer trusts the
+    /// system's CAs and a listener cannot start.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, config: TlsConfig) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// The configuration in force.
+    #[cfg(feature = "tls")]
+    pub(crate) fn tls_config(&self) -> &TlsConfig {
+        static DEFAULT: LazyLock<TlsConfig> = LazyLock::new(TlsConfig::new);
+        self.tls.as_ref().unwrap_or(&DEFAULT)
     }
 
     pub(crate) fn check(&self) -> Result<()> {

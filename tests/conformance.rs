@@ -24,6 +24,7 @@ macro_rules! matrix {
             matrix!(@ $row abstract_name Abstract);
             matrix!(@ $row tcp Tcp);
             matrix!(@ $row tcp6 Tcp6);
+            matrix!(@ $row tls Tls);
             matrix!(@ $row descriptor Descriptor);
         }
     )*};

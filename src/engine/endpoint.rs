@@ -310,6 +310,8 @@ impl Core {
             local: ends.local,
             peer: ends.peer,
             credentials: ends.credentials,
+            #[cfg(feature = "tls")]
+            certificate: ends.certificate,
             url,
             dialed: matches!(endpoint, Some(Endpoint::Dialer(_))),
         });

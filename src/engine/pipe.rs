@@ -9,6 +9,8 @@ use crate::address::{Address, Credentials};
 use crate::error::Error;
 use crate::message::PipeId;
 use crate::sys::poller::Event;
+#[cfg(feature = "tls")]
+use crate::tls::PeerCertificate;
 use crate::transports::{Connection, Demand};
 use crate::wire::{Batch, Decoder};
 
@@ -36,6 +38,9 @@ pub struct PipeInfo {
     pub peer: Address,
     /// Who the peer is, where the transport knows: ipc on Linux.
     pub credentials: Option<Credentials>,
+    /// The certificate that the peer has shown, over TLS.
+    #[cfg(feature = "tls")]
+    pub certificate: Option<Arc<PeerCertificate>>,
     /// The URL of the dialer or listener the pipe came from; empty for a descriptor that was handed over.
     pub url: String,
     /// Whether we dialed.

@@ -4,6 +4,11 @@ fn url_error(fault: UrlFault) -> Error {
     Error::bad_url("u", fault, "why")
 }
 
+fn tls_error(fault: TlsFault) -> Error {
+    let reason = format!("why {fault:?}").to_lowercase();
+    Error::Tls(Box::new(TlsError { fault, reason }))
+}
+
 /// Every error, nng's number for it, and who is to blame.
 fn all() -> Vec<(Error, u32, Blame)> {
     use Blame::{Caller, Environment, Nobody, Peer};
@@ -42,6 +47,9 @@ fn all() -> Vec<(Error, u32, Blame)> {
         (long, 17, Peer),
         (Error::ConnectionReset, 19, Peer),
         (Error::Canceled, 20, Caller),
+        (tls_error(TlsFault::Configuration), 26, Caller),
+        (tls_error(TlsFault::NotTls), 26, Peer),
+        (tls_error(TlsFault::UnknownIssuer), 27, Peer),
         (Error::TooManyFiles, 21, Environment),
         (Error::ConnectionShut, 31, Peer),
         (Error::Os(28), 0x1000_001c, Environment),

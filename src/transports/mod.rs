@@ -15,14 +15,20 @@ use crate::address::{Address, Credentials};
 use crate::error::{Error, Result, UrlFault};
 use crate::options::EndpointOptions;
 use crate::sys::poller::Event;
+#[cfg(feature = "tls")]
+use crate::tls::PeerCertificate;
 use crate::url::{self, Url};
 use crate::wire::{Batch, Decoder, Framing};
 
 mod descriptor;
+#[cfg(feature = "tls")]
+mod encrypted;
 mod inproc;
 mod ipc;
 mod stream;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub(crate) use descriptor::{Inbox, adopt};
 
@@ -32,6 +38,8 @@ pub(crate) fn find(url: &Url) -> Result<&'static dyn Transport> {
         url::Transport::Inproc => &inproc::Inproc,
         url::Transport::Ipc | url::Transport::Abstract => &ipc::Ipc,
         url::Transport::Tcp => &tcp::Tcp,
+        #[cfg(feature = "tls")]
+        url::Transport::Tls => &tls::Tls,
         url::Transport::Descriptor => &descriptor::Descriptor,
         _ => {
             let reason = format!("this build has no transport for {}://", url.scheme());
@@ -137,6 +145,8 @@ pub(crate) struct Ends {
     pub(crate) local: Address,
     pub(crate) peer: Address,
     pub(crate) credentials: Option<Credentials>,
+    #[cfg(feature = "tls")]
+    pub(crate) certificate: Option<Arc<PeerCertificate>>,
 }
 
 impl Ends {
@@ -145,6 +155,8 @@ impl Ends {
             local,
             peer,
             credentials: None,
+            #[cfg(feature = "tls")]
+            certificate: None,
         }
     }
 }

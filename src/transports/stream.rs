@@ -19,6 +19,9 @@ const SLICES: usize = 64;
 
 /// Bytes both ways, as a descriptor carries them or wrapped in something else.
 pub(crate) trait ByteStream: Send + Sync + 'static {
+    /// Whether a write that takes less than it is given says that there is no room for more.
+    const SHORT_IS_FULL: bool;
+
     /// The descriptor to watch.
     fn fd(&self) -> BorrowedFd<'_>;
 
@@ -220,7 +223,7 @@ impl<S: ByteStream> Connection for Stream<S> {
 }
 
 /// Writes as much of a batch as goes.
-pub(super) fn send(stream: &impl ByteStream, batch: &mut Batch) -> io::Result<()> {
+pub(super) fn send<S: ByteStream>(stream: &S, batch: &mut Batch) -> io::Result<()> {
     loop {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let used = batch.slices(&mut slices);
@@ -228,7 +231,7 @@ pub(super) fn send(stream: &impl ByteStream, batch: &mut Batch) -> io::Result<()
         match stream.write(&slices[..used]) {
             Ok(count) => {
                 batch.advance(count);
-                if count < offered || batch.is_empty() {
+                if batch.is_empty() || (count < offered && S::SHORT_IS_FULL) {
                     return Ok(());
                 }
             }
@@ -263,6 +266,8 @@ impl Plain {
 }
 
 impl ByteStream for Plain {
+    const SHORT_IS_FULL: bool = true;
+
     fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -17,6 +17,9 @@ use wirebird::{
     SocketOptions, SocketStats, Sub, Surveyor,
 };
 
+#[cfg(feature = "tls")]
+pub(crate) mod certificates;
+
 /// Long enough for anything that happens at all.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
 
@@ -30,6 +33,7 @@ pub(crate) enum Via {
     Abstract,
     Tcp,
     Tcp6,
+    Tls,
     Descriptor,
 }
 
@@ -57,6 +61,7 @@ impl Via {
             Self::Abstract => (format!("abstract://{}", unique()), None),
             Self::Tcp => ("tcp://127.0.0.1:0".into(), None),
             Self::Tcp6 => ("tcp://[::1]:0".into(), None),
+            Self::Tls => ("tls+tcp://127.0.0.1:0".into(), None),
             Self::Descriptor => ("socket://".into(), None),
         };
         Place { url, dir }
@@ -154,6 +159,11 @@ fn unable(message: Message) -> SendError {
     }
 }
 
+/// Whether an endpoint needs certificates. Nodes then have those for this machine.
+fn is_encrypted(url: &str) -> bool {
+    url.starts_with("tls+tcp") || url.starts_with("wss")
+}
+
 macro_rules! nodes {
     ($($kind:ty: $($half:ident)*;)*) => {$(
         impl Node for $kind {
@@ -167,22 +177,48 @@ macro_rules! nodes {
                 Self::set_options(self, options)
             }
             fn dial(&self, url: &str) -> Result<Dialer> {
-                Self::dial(self, url)
+                if !is_encrypted(url) {
+                    return Self::dial(self, url);
+                }
+                let dialer = Node::dialer(self, url)?;
+                dialer.start_and_wait(None).map(|()| dialer)
             }
             fn dial_timeout(&self, url: &str, timeout: Duration) -> Result<Dialer> {
-                Self::dial_timeout(self, url, timeout)
+                if !is_encrypted(url) {
+                    return Self::dial_timeout(self, url, timeout);
+                }
+                let dialer = Node::dialer(self, url)?;
+                dialer.start_and_wait(Some(timeout)).map(|()| dialer)
             }
             fn dial_background(&self, url: &str) -> Result<Dialer> {
-                Self::dial_background(self, url)
+                if !is_encrypted(url) {
+                    return Self::dial_background(self, url);
+                }
+                let dialer = Node::dialer(self, url)?;
+                dialer.start().map(|()| dialer)
             }
             fn dialer(&self, url: &str) -> Result<Dialer> {
-                Self::dialer(self, url)
+                let dialer = Self::dialer(self, url)?;
+                #[cfg(feature = "tls")]
+                if is_encrypted(url) {
+                    dialer.set_options(&dialer.options().tls(certificates::client()))?;
+                }
+                Ok(dialer)
             }
             fn listen(&self, url: &str) -> Result<Listener> {
-                Self::listen(self, url)
+                if !is_encrypted(url) {
+                    return Self::listen(self, url);
+                }
+                let listener = Node::listener(self, url)?;
+                listener.start().map(|()| listener)
             }
             fn listener(&self, url: &str) -> Result<Listener> {
-                Self::listener(self, url)
+                let listener = Self::listener(self, url)?;
+                #[cfg(feature = "tls")]
+                if is_encrypted(url) {
+                    listener.set_options(&listener.options().tls(certificates::server()))?;
+                }
+                Ok(listener)
             }
             fn adopt(&self, stream: UnixStream) -> Result<Pipe> {
                 Self::adopt(self, stream)

@@ -18,6 +18,7 @@ macro_rules! over_every_transport {
             over_every_transport!(@ $check abstract_name Abstract);
             over_every_transport!(@ $check tcp Tcp);
             over_every_transport!(@ $check tcp6 Tcp6);
+            over_every_transport!(@ $check tls Tls);
             over_every_transport!(@ $check descriptor Descriptor);
         }
     )*};
@@ -98,7 +99,7 @@ fn push_then_drop_delivers_everything(via: Via) {
     const EACH: u64 = 200;
     let pull = Pull::with_options(&patient()).expect("a socket");
     let place = via.place();
-    let listener = pull.listen(&place.url).expect("listens");
+    let listener = Node::listen(&pull, &place.url).expect("listens");
     let pushing = thread::spawn(move || {
         let _place = place;
         for round in 0..ROUNDS {
@@ -126,7 +127,7 @@ fn push_then_drop_delivers_everything(via: Via) {
 fn push_then_drop_delivers_long_messages(via: Via) {
     let pull = Pull::with_options(&patient()).expect("a socket");
     let place = via.place();
-    let listener = pull.listen(&place.url).expect("listens");
+    let listener = Node::listen(&pull, &place.url).expect("listens");
     let pushing = thread::spawn(move || {
         for round in 0..5 {
             let push = Push::with_options(&patient()).expect("a socket");

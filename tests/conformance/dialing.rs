@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use wirebird::{EndpointOptions, Error, Event, Pair0, SocketOptions};
 
 use crate::checks::assert_took;
-use crate::common::{Via, await_added, await_event, unique};
+use crate::common::{Node, Via, await_added, await_event, unique};
 
 const SHORT: Duration = Duration::from_millis(100);
 
@@ -31,7 +31,7 @@ impl Spot {
             _port: None,
         };
         let (address, domain) = match via {
-            Via::Tcp => ("127.0.0.1:0", Domain::IPV4),
+            Via::Tcp | Via::Tls => ("127.0.0.1:0", Domain::IPV4),
             Via::Tcp6 => ("[::1]:0", Domain::IPV6),
             _ => return spot,
         };
@@ -40,7 +40,8 @@ impl Spot {
         let address: SocketAddr = address.parse().expect("an address");
         socket.bind(&address.into()).expect("a free port");
         let bound = socket.local_addr().expect("an address").as_socket();
-        spot.url = format!("tcp://{}", bound.expect("an internet address"));
+        let scheme = spot.url.split("://").next().expect("a scheme");
+        spot.url = format!("{scheme}://{}", bound.expect("an internet address"));
         spot._port = Some(socket);
         spot
     }
@@ -58,16 +59,19 @@ macro_rules! over {
 }
 
 over! {
-    refused_where_nobody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6;
-    timed_out_where_nobody_speaks: ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6;
-    address_in_use_where_somebody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6;
+    refused_where_nobody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls;
+    timed_out_where_nobody_speaks: ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls;
+    address_in_use_where_somebody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls;
 }
 
 fn refused_where_nobody_listens(via: Via) {
     let spot = Spot::reserve(via);
     let socket = Pair0::new().expect("a socket");
     let events = socket.monitor();
-    assert_eq!(socket.dial(&spot.url).err(), Some(Error::ConnectionRefused));
+    assert_eq!(
+        Node::dial(&socket, &spot.url).err(),
+        Some(Error::ConnectionRefused)
+    );
     let retry_in = await_event(&events, "a failed attempt", |event| match event {
         Event::DialFailed {
             url,
@@ -79,11 +83,11 @@ fn refused_where_nobody_listens(via: Via) {
     assert_eq!(retry_in, None, "nothing goes on in the background");
     assert_eq!(socket.stats().dials_failed, 1);
 
-    let dialer = socket.dialer(&spot.url).expect("a dialer");
+    let dialer = Node::dialer(&socket, &spot.url).expect("a dialer");
     let failed = dialer.start_and_wait(None);
     assert_eq!(failed, Err(Error::ConnectionRefused));
     let peer = Pair0::new().expect("a socket");
-    peer.listen(&spot.url).expect("listens");
+    Node::listen(&peer, &spot.url).expect("listens");
     assert_eq!(dialer.start_and_wait(None), Ok(()), "it may start again");
     assert_eq!(socket.stats().pipes, 1);
 }
@@ -94,10 +98,10 @@ fn timed_out_where_nobody_speaks(via: Via) {
     let mut url = place.url.clone();
     let (mut tcp, mut unix) = (None, None);
     match via {
-        Via::Tcp | Via::Tcp6 => {
-            let address = url.strip_prefix("tcp://").expect("a tcp url");
+        Via::Tcp | Via::Tcp6 | Via::Tls => {
+            let (scheme, address) = url.split_once("://").expect("a url");
             let listener = TcpListener::bind(address).expect("listens");
-            url = format!("tcp://{}", listener.local_addr().expect("an address"));
+            url = format!("{scheme}://{}", listener.local_addr().expect("an address"));
             tcp = Some(listener);
         }
         Via::Ipc => {
@@ -114,13 +118,13 @@ fn timed_out_where_nobody_speaks(via: Via) {
     let socket = Pair0::new().expect("a socket");
     let waiting = Instant::now();
     assert_eq!(
-        socket.dial_timeout(&url, SHORT).err(),
+        Node::dial_timeout(&socket, &url, SHORT).err(),
         Some(Error::TimedOut)
     );
     assert_took(SHORT, waiting.elapsed());
 
     let options = EndpointOptions::new().connect_timeout(SHORT);
-    let dialer = socket.dialer(&url).expect("a dialer");
+    let dialer = Node::dialer(&socket, &url).expect("a dialer");
     dialer.set_options(&options).expect("options");
     let waiting = Instant::now();
     assert_eq!(dialer.start_and_wait(None), Err(Error::TimedOut));
@@ -131,21 +135,21 @@ fn timed_out_where_nobody_speaks(via: Via) {
 fn address_in_use_where_somebody_listens(via: Via) {
     let place = via.place();
     let (first, second) = (Pair0::new().unwrap(), Pair0::new().unwrap());
-    let listener = first.listen(&place.url).expect("listens");
+    let listener = Node::listen(&first, &place.url).expect("listens");
     let url = listener.url();
-    assert_eq!(second.listen(&url).err(), Some(Error::AddressInUse));
-    assert_eq!(first.listen(&url).err(), Some(Error::AddressInUse));
-    let again = second.listener(&url).expect("a listener");
+    assert_eq!(Node::listen(&second, &url).err(), Some(Error::AddressInUse));
+    assert_eq!(Node::listen(&first, &url).err(), Some(Error::AddressInUse));
+    let again = Node::listener(&second, &url).expect("a listener");
     assert_eq!(again.start(), Err(Error::AddressInUse));
 
     let dialing = Pair0::new().expect("a socket");
-    dialing.dial(&url).expect("the first still listens");
+    Node::dial(&dialing, &url).expect("the first still listens");
     dialing.send("hello").expect("sends");
     assert_eq!(first.recv().expect("a message").body(), b"hello");
     listener.close();
     again.start().expect("the place is free");
     let events = second.monitor();
-    dialing.dial_background(&url).expect("a dialer");
+    Node::dial_background(&dialing, &url).expect("a dialer");
     await_added(&events);
 }
 
@@ -166,7 +170,7 @@ fn closing_the_socket_ends_a_dial_that_waits() {
     let socket = Pair0::new().expect("a socket");
     let dialing = std::thread::spawn({
         let socket = socket.clone();
-        move || socket.dial(&url).err()
+        move || Node::dial(&socket, &url).err()
     });
     let (_stream, _) = silent.accept().expect("the dialer comes");
     let closing = Instant::now();

@@ -1,0 +1,348 @@
+//! A byte stream inside TLS.
+//!
+//! One lock guards the session, because both directions share it; it is held over system calls that do not block.
+
+use std::cell::RefCell;
+use std::io::{self, BufRead, IoSlice, Write};
+use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustls::{ClientConnection, ServerConnection};
+
+use super::Ends;
+use super::stream::{ByteStream, Establishing, Plain, cut_off};
+use crate::engine::lock;
+use crate::error::{Error, Result};
+use crate::options::EndpointOptions;
+use crate::tls::{self, PeerCertificate};
+use crate::url::Url;
+
+/// Most read from the descriptor at once, in bytes.
+const READ: usize = 64 * 1024;
+/// Most plaintext that is encrypted before it is written, in bytes.
+const WRITE: usize = 128 * 1024;
+
+/// The stream.
+pub(super) struct Encrypted {
+    plain: Plain,
+    connected: bool,
+    session: Mutex<Session>,
+    /// A read would give something that is in memory, or that was too much for the last one.
+    unread: AtomicBool,
+    /// The session has something to write that is no data.
+    owing: AtomicBool,
+}
+
+struct Session {
+    tls: rustls::Connection,
+    /// Plaintext that was encrypted and is not told to be written before it is.
+    pending: usize,
+    /// What was read and is not decrypted yet.
+    raw: Raw,
+    /// Why the session is over.
+    failed: Option<Error>,
+}
+
+/// Bytes as they came, in a buffer that an idle stream does not keep.
+#[derive(Default)]
+struct Raw {
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// The descriptor may have more, as far as this read of the stream knows.
+    more: bool,
+}
+
+thread_local! {
+    static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Encrypted {
+    /// The dialing end.
+    pub(super) fn dialed(plain: Plain, url: &Url, options: &EndpointOptions) -> Result<Self> {
+        let (config, name) = options.tls_config().client(url.host())?;
+        let session = ClientConnection::new(config, name).map_err(|why| tls::explain(&why))?;
+        Ok(Self::new(plain, session.into()))
+    }
+
+    /// The listening end.
+    pub(super) fn accepted(plain: Plain, options: &EndpointOptions) -> Result<Self> {
+        let config = options.tls_config().server()?;
+        let session = ServerConnection::new(config).map_err(|why| tls::explain(&why))?;
+        Ok(Self::new(plain, session.into()))
+    }
+
+    fn new(plain: Plain, mut tls: rustls::Connection) -> Self {
+        tls.set_buffer_limit(Some(WRITE));
+        Self {
+            plain,
+            connected: false,
+            session: Mutex::new(Session {
+                tls,
+                pending: 0,
+                raw: Raw::default(),
+                failed: None,
+            }),
+            unread: AtomicBool::new(false),
+            owing: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives what is decrypted to `put`, which returns how much of it it takes. Reads if there is nothing.
+    fn read_with(&self, mut put: impl FnMut(&[u8]) -> usize) -> io::Result<usize> {
+        let mut session = lock(&self.session);
+        let read = session.read_with(&self.plain, &mut put);
+        // There may be an answer to what came, or an alert. A stream that is broken has nobody to take it.
+        let blocked = matches!(session.flush(&self.plain), Err(error) if would_block(&error));
+        self.owing.store(blocked, Ordering::Release);
+        let unread = matches!(&read, Ok(1..)) && !session.is_dry();
+        self.unread.store(unread, Ordering::Release);
+        read
+    }
+}
+
+impl Session {
+    fn read_with(
+        &mut self,
+        plain: &Plain,
+        put: &mut impl FnMut(&[u8]) -> usize,
+    ) -> io::Result<usize> {
+        let mut got = 0;
+        // What events have told of since counts for the read that comes next, which has to look for itself.
+        self.raw.more = true;
+        loop {
+            // An end without a word for it looks as one with it: whether it cuts a message off, the framing knows.
+            while let Some(chunk) = self.decrypted() {
+                if chunk.is_empty() {
+                    return Ok(got);
+                }
+                let taken = put(chunk);
+                if taken == 0 {
+                    return Ok(got);
+                }
+                self.tls.reader().consume(taken);
+                got += taken;
+            }
+            if got > 0 && self.raw.is_empty() && !self.raw.more {
+                return Ok(got);
+            }
+            match self.step(plain) {
+                Ok(()) => {}
+                // The next read tells of it.
+                Err(_) if got > 0 => return Ok(got),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The next plaintext, if there is some; empty at the end.
+    fn decrypted(&mut self) -> Option<&[u8]> {
+        match self.tls.reader().into_first_chunk() {
+            Ok(chunk) => Some(chunk),
+            Err(error) if would_block(&error) => None,
+            Err(_) => Some(&[]),
+        }
+    }
+
+    /// Decrypts a part of what was read, or reads if that is all done.
+    fn step(&mut self, plain: &Plain) -> io::Result<()> {
+        if let Some(why) = &self.failed {
+            return Err(io::Error::other(why.clone()));
+        }
+        if self.raw.is_empty() && self.raw.fill(plain)? == 0 {
+            return self.tls.read_tls(&mut io::empty()).map(drop);
+        }
+        let mut rest = self.raw.bytes();
+        let before = rest.len();
+        let read = self.tls.read_tls(&mut rest);
+        let used = before - rest.len();
+        // Nothing counts after the word for the end.
+        self.raw
+            .consume(if matches!(read, Ok(0)) { before } else { used });
+        read?;
+        self.tls.process_new_packets().map(drop).map_err(|error| {
+            let why = tls::explain(&error);
+            self.failed = Some(why.clone());
+            io::Error::other(why)
+        })
+    }
+
+    fn has_ended(&mut self) -> bool {
+        matches!(self.decrypted(), Some([]))
+    }
+
+    /// Whether only an event can bring more.
+    fn is_dry(&mut self) -> bool {
+        self.decrypted().is_none() && self.raw.is_empty() && !self.raw.more && self.failed.is_none()
+    }
+
+    /// Writes what is encrypted.
+    fn flush(&mut self, plain: &Plain) -> io::Result<()> {
+        while self.tls.wants_write() {
+            self.tls.write_tls(&mut Writer(plain))?;
+        }
+        Ok(())
+    }
+}
+
+impl Raw {
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start += count;
+        if self.is_empty() {
+            SPARE.set(std::mem::take(&mut self.buffer));
+        }
+    }
+
+    /// Reads, when it is empty.
+    fn fill(&mut self, plain: &Plain) -> io::Result<usize> {
+        let mut buffer = SPARE.take();
+        buffer.resize(READ, 0);
+        let read = plain.read(&mut buffer);
+        let count = *read.as_ref().unwrap_or(&0);
+        self.more = count == buffer.len();
+        (self.start, self.end) = (0, count);
+        if count > 0 {
+            self.buffer = buffer;
+        } else {
+            SPARE.set(buffer);
+        }
+        read
+    }
+}
+
+impl ByteStream for Encrypted {
+    const SHORT_IS_FULL: bool = false;
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.plain.fd()
+    }
+
+    fn establish(&mut self) -> Result<Establishing> {
+        if !self.connected {
+            if let waiting @ Establishing::Waiting { .. } = self.plain.establish()? {
+                return Ok(waiting);
+            }
+            self.connected = true;
+        }
+        let session = self
+            .session
+            .get_mut()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        loop {
+            match session.flush(&self.plain) {
+                Ok(()) => {}
+                Err(error) if would_block(&error) => {
+                    return Ok(Establishing::Waiting { writable: true });
+                }
+                Err(error) => return Err(cut_off(error)),
+            }
+            if !session.tls.is_handshaking() {
+                return Ok(Establishing::Done);
+            }
+            match session.step(&self.plain) {
+                Ok(()) if session.has_ended() => return Err(Error::ConnectionShut),
+                Ok(()) => {}
+                Err(error) if would_block(&error) => {
+                    return Ok(Establishing::Waiting { writable: false });
+                }
+                Err(error) => {
+                    // The peer is told what is wrong with it, if it still listens.
+                    let _ = session.flush(&self.plain);
+                    return Err(cut_off(error));
+                }
+            }
+        }
+    }
+
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut session = lock(&self.session);
+        let mut flushed = session.flush(&self.plain);
+        if flushed.is_ok() && session.pending == 0 && !slices.is_empty() {
+            session.pending = session.tls.writer().write_vectored(slices)?;
+            flushed = session.flush(&self.plain);
+        }
+        let owes = matches!(&flushed, Err(error) if would_block(error));
+        self.owing.store(owes, Ordering::Release);
+        flushed.map(|()| std::mem::take(&mut session.pending))
+    }
+
+    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        self.read_with(|chunk| {
+            let rest = into.get_mut(filled..).unwrap_or_default();
+            let count = rest.len().min(chunk.len());
+            rest[..count].copy_from_slice(&chunk[..count]);
+            filled += count;
+            count
+        })
+    }
+
+    fn read_spare(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        let end = into.capacity();
+        self.read_with(|chunk| {
+            let count = (end - into.len()).min(chunk.len());
+            into.extend_from_slice(&chunk[..count]);
+            count
+        })
+    }
+
+    fn has_unread(&self) -> bool {
+        self.unread.load(Ordering::Acquire)
+    }
+
+    fn owes(&self) -> bool {
+        self.owing.load(Ordering::Acquire)
+    }
+
+    fn finish(&self) {
+        let mut session = lock(&self.session);
+        session.tls.send_close_notify();
+        // The connection may be broken already; then there is nobody to tell.
+        let _ = session.flush(&self.plain);
+        self.plain.finish();
+    }
+
+    fn describe(&self, ends: Ends) -> Ends {
+        let session = lock(&self.session);
+        let shown = session
+            .tls
+            .peer_certificates()
+            .and_then(|chain| chain.first());
+        let certificate =
+            shown.map(|first| Arc::new(PeerCertificate::new(first.clone().into_owned())));
+        Ends {
+            certificate,
+            ..ends
+        }
+    }
+}
+
+fn would_block(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock
+}
+
+/// A plain stream to write to.
+struct Writer<'a>(&'a Plain);
+
+impl Write for Writer<'_> {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.write(&[IoSlice::new(data)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
