@@ -8,6 +8,9 @@ MIB = 1024 * KIB
 LIBRARIES = ("nng", "zmq", "nanomsg")
 ALL = ("wirebird", *LIBRARIES, "raw")
 NO_ZMQ = ("wirebird", "nng", "nanomsg")
+# wirebird without its async forms, which an async case compares with; and async libraries.
+BLOCKING = "blocking"
+ASYNC_LIBRARIES = ("zeromq", "omq", "omq-exclusive")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,11 @@ class Case:
     count: int | None = None
     sweep: bool = False
     others: tuple[str, ...] = field(default=())
+
+    @property
+    def asynchronous(self) -> bool:
+        """Whether wirebird takes part with its async forms."""
+        return self.pattern.startswith("async-")
 
     def higher_is_better(self, metric: str) -> bool:
         return metric == "value" and self.figure in ("messages", "connections")
@@ -112,6 +120,47 @@ def streams() -> list[Case]:
         for pattern in ("pushpull", "pair")
         for transport in ("ipc", "tcp")
     ]
+
+
+def asynchronous() -> list[Case]:
+    cases = []
+    for pattern in ("pair", "reqrep"):
+        for transport in ("ipc", "tcp"):
+            bars = [Bar(BLOCKING, 1.5), Bar("zeromq", 1.0), Bar("omq", 1.0)]
+            peers = ["wirebird", BLOCKING, "zeromq", "omq"]
+            if transport == "tcp":
+                bars.append(Bar("omq-exclusive", 1.0, beyond=True))
+                peers.append("omq-exclusive")
+            cases.append(
+                Case(
+                    f"async-lat-{pattern}-{transport}",
+                    f"async round trip {PATTERNS[pattern]}, {transport}",
+                    f"async-{pattern}-lat",
+                    transport,
+                    64,
+                    "round trip",
+                    "us",
+                    tuple(bars),
+                    tuple(peers),
+                    spin=False,
+                )
+            )
+    for size in (64, KIB):
+        for transport in ("ipc", "tcp"):
+            cases.append(
+                Case(
+                    f"async-stream-{transport}-{size_tag(size)}",
+                    f"async stream push/pull, {transport}, {size_text(size)}",
+                    "async-pushpull",
+                    transport,
+                    size,
+                    "messages",
+                    "/s",
+                    (Bar(BLOCKING, 0.7), Bar("zeromq", 1.0), Bar("omq", 1.0)),
+                    ("wirebird", BLOCKING, "zeromq", "omq"),
+                )
+            )
+    return cases
 
 
 def inproc() -> list[Case]:
@@ -320,4 +369,4 @@ def sweeps() -> list[Case]:
     ]
 
 
-CASES = [*round_trips(), *streams(), *inproc(), *fans(), *requests(), *the_rest(), *sweeps()]
+CASES = [*round_trips(), *streams(), *inproc(), *fans(), *requests(), *the_rest(), *asynchronous(), *sweeps()]

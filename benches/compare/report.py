@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cases import Bar
-from runner import HERE, PACKAGES, RUST_PEERS, Outcome
+from runner import ASYNC, HERE, PACKAGES, Outcome
 
 START, END = "<!-- notes: kept when the page is written again -->", "<!-- end of notes -->"
 NO_NOTES = "None yet."
+# What stands in the lock file of the async peers.
+CRATES = {ASYNC: "tokio", "zeromq": "zeromq", "omq": "omq-tokio"}
 
 
 # Machine and versions.
@@ -29,7 +31,7 @@ def output(*command: str, cwd: Path | None = None) -> str:
 def crate_version(crate: str) -> str:
     lock = HERE / "rust-peers" / "Cargo.lock"
     found = re.search(rf'name = "{crate}"\nversion = "(.*)"', lock.read_text()) if lock.exists() else None
-    return f"{crate} {found[1]}" if found else "unknown"
+    return found[1] if found else "unknown"
 
 
 def machine(root: Path, peers: list[str]) -> dict[str, str]:
@@ -46,8 +48,9 @@ def machine(root: Path, peers: list[str]) -> dict[str, str]:
     for peer in peers:
         if peer in PACKAGES and peer != "raw":
             facts[peer] = output("dpkg-query", "-W", "-f=${Version}", PACKAGES[peer]) or "unknown"
-        elif peer in RUST_PEERS:
-            facts[peer] = crate_version(RUST_PEERS[peer])
+        elif peer in CRATES:
+            crate = CRATES[peer]
+            facts[crate] = crate_version(crate)
     return facts
 
 
@@ -135,9 +138,9 @@ def show(outcome: Outcome, others: dict[str, Outcome]) -> None:
     case = outcome.case
     print(f"\n{case.title}  [{case.name}]")
     for peer in outcome.runs:
-        print(f"  {peer:9} {figure(outcome.median(peer), case.unit):>12}   {extra(outcome, peer)}".rstrip())
+        print(f"  {peer:13} {figure(outcome.median(peer), case.unit):>12}   {extra(outcome, peer)}".rstrip())
         if failure := failure_text(outcome, peer):
-            print(f"  {'':9} FAILED: {failure}")
+            print(f"  {'':13} FAILED: {failure}")
     for verdict in outcome.verdicts(others):
         print(
             f"    {'met' if verdict.met else 'NOT met':8} {bar_text(outcome, verdict.bar)}: {digits(verdict.ratio)}"
@@ -210,9 +213,13 @@ def cell(outcome: Outcome, peer: str) -> str:
     return f"{text} ({errors} failed)" if errors else text
 
 
-def table(outcomes: list[Outcome], peers: list[str]) -> list[str]:
+def columns(outcomes: list[Outcome]) -> list[str]:
+    return list(dict.fromkeys(peer for o in outcomes for peer in o.runs))
+
+
+def table(outcomes: list[Outcome], every: dict[str, Outcome]) -> list[str]:
+    peers = columns(outcomes)
     lines = ["| case | " + " | ".join(peers) + " | bars |", "|---" * (len(peers) + 2) + "|"]
-    every = {o.case.name: o for o in outcomes}
     for o in outcomes:
         marks = []
         for v in o.verdicts(every):
@@ -226,13 +233,14 @@ def table(outcomes: list[Outcome], peers: list[str]) -> list[str]:
     return lines
 
 
-def cpu_table(outcomes: list[Outcome], peers: list[str]) -> list[str]:
+def cpu_table(outcomes: list[Outcome]) -> list[str]:
+    outcomes = [o for o in outcomes if o.case.figure == "messages"]
+    peers = columns(outcomes)
     lines = ["| case | " + " | ".join(peers) + " |", "|---" * (len(peers) + 1) + "|"]
     for o in outcomes:
-        if o.case.figure == "messages":
-            cells = (figure(o.median(peer, "cpu"), "") for peer in peers)
-            lines.append(f"| {o.case.title} | " + " | ".join(cells) + " |")
-    return lines
+        cells = (figure(o.median(peer, "cpu"), "") for peer in peers)
+        lines.append(f"| {o.case.title} | " + " | ".join(cells) + " |")
+    return lines if outcomes else []
 
 
 def kept_notes(path: Path) -> str:
@@ -244,7 +252,8 @@ def write_docs(
     path: Path, outcomes: dict[str, Outcome], facts: dict[str, str], missing: dict[str, str], command: str, plots: bool
 ) -> None:
     shown = [o for o in outcomes.values() if not o.case.sweep]
-    peers = list(dict.fromkeys(peer for o in shown for peer in o.runs))
+    blocking = [o for o in shown if not o.case.asynchronous]
+    asynchronous = [o for o in shown if o.case.asynchronous]
     lines = [
         "# Performance",
         "",
@@ -265,14 +274,27 @@ def write_docs(
         "The last column holds wirebird's figure divided by the peer's, as each bar asks, or for a limit the figure",
         "itself; bold is not met. The cases under load give p50 / p99 / p99.9.",
         "",
-        *table(shown, peers),
+        *table(blocking, outcomes),
         "",
     ]
+    if asynchronous:
+        lines += [
+            "### Async forms",
+            "",
+            "Both ends await in a task of tokio: wirebird, and the crates zeromq and omq-tokio (`omq`). `omq-exclusive` is",
+            "omq-tokio's socket for one peer over tcp; `blocking` is wirebird's blocking form, in round trips with spinning",
+            "turned off.",
+            "",
+            *table(asynchronous, outcomes),
+            "",
+        ]
     if plots:
         lines += ["![Round trip over message size](plots/latency.svg)", ""]
         lines += ["![Throughput over message size](plots/throughput.svg)", ""]
         lines += ["The plots are drawn by `python3 benches/compare/run.py --quick --case 'sweep-*'`.", ""]
-    lines += ["## CPU seconds per million messages, both processes", "", *cpu_table(shown, peers), ""]
+    lines += ["## CPU seconds per million messages, both processes", ""]
+    for rows in filter(None, map(cpu_table, (blocking, asynchronous))):
+        lines += [*rows, ""]
     lines += ["## Bars that are not met", ""]
     unmet = [
         f"- {o.case.title}: {bar_text(o, v.bar)}, is {digits(v.ratio)}"

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import plot
 import report
-from cases import ALL, CASES, Case
-from runner import HERE, RUST_PEERS, Outcome, Runner, build
+from cases import ALL, ASYNC_LIBRARIES, BLOCKING, CASES, Case
+from runner import ASYNC, HERE, Outcome, Runner, build, program_of
 
 ROOT = HERE.parent.parent
+OTHERS = (*ALL[1:], *ASYNC_LIBRARIES)
 
 
 def arguments() -> argparse.Namespace:
@@ -25,8 +26,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the names of the cases")
     parser.add_argument("--quick", action="store_true", help="3 short alternations: to try things, not for figures")
     parser.add_argument("--alternations", type=int, metavar="N", help="turns of each peer (default 5)")
-    parser.add_argument("--peers", metavar="A,B", help=f"peers besides wirebird (default {','.join(ALL[1:])})")
-    parser.add_argument("--rust-peers", action="store_true", help="zeromq and omq-tokio from crates.io, too")
+    parser.add_argument("--peers", metavar="A,B", help=f"peers besides wirebird (default {','.join(OTHERS)})")
+    parser.add_argument(
+        "--runtime", choices=("current", "multi"), default="current", help="kind of tokio runtime of the async cases"
+    )
     parser.add_argument("--no-sweep", action="store_true", help="without the points of the plots")
     parser.add_argument("--json", type=Path, default=HERE / "results" / "latest.json", metavar="PATH")
     parser.add_argument("--write-docs", action="store_true", help="write docs/performance.md")
@@ -37,14 +40,14 @@ def arguments() -> argparse.Namespace:
     return options
 
 
-def chosen_peers(options: argparse.Namespace) -> list[str]:
-    peers = [p for p in options.peers.split(",") if p] if options.peers is not None else list(ALL[1:])
-    if options.rust_peers:
-        peers += RUST_PEERS
-    unknown = set(peers) - {*ALL, *RUST_PEERS}
+def chosen_peers(options: argparse.Namespace, cases: list[Case]) -> list[str]:
+    """Those that are wanted and take part in one of the cases."""
+    peers = [p for p in options.peers.split(",") if p] if options.peers is not None else list(OTHERS)
+    unknown = set(peers) - {*ALL, *OTHERS}
     if unknown:
         sys.exit(f"unknown peers: {', '.join(sorted(unknown))}")
-    return list(dict.fromkeys(["wirebird", *peers]))
+    used = {peer for case in cases for peer in case.peers}
+    return [peer for peer in dict.fromkeys(["wirebird", BLOCKING, *peers]) if peer in used]
 
 
 def chosen_cases(options: argparse.Namespace) -> list[Case]:
@@ -85,29 +88,33 @@ def main() -> int:
         return 0
     if not cases:
         sys.exit("no such case; see --list")
-    wanted = chosen_peers(options)
+    wanted = chosen_peers(options, cases)
     command = shlex.join(["python3", "benches/compare/run.py", *sys.argv[1:]])
     with tempfile.TemporaryDirectory(prefix="compare-") as name:
         directory = Path(name)
         # `raw` also plays the client of some cases, so it is always built.
-        programs, missing = build(list(dict.fromkeys([*wanted, "raw"])), directory)
+        needed = [program_of(case, peer) for peer in wanted for case in cases if peer in case.peers]
+        programs, missing = build(list(dict.fromkeys([*needed, "raw"])), directory)
         for peer, why in missing.items():
             print(f"{peer}: left out: {why}", file=sys.stderr)
-        if "wirebird" not in programs or "raw" not in programs:
+        if missing.keys() & {"wirebird", "raw"}:
             return 1
         runner = Runner(
             programs,
             directory,
             target=0.1 if options.quick else 0.4,
             alternations=options.alternations or (3 if options.quick else 5),
+            runtime=options.runtime,
             quick=options.quick,
         )
-        facts = report.machine(ROOT, [p for p in wanted if p in programs])
+        facts = report.machine(ROOT, list(programs))
+        if ASYNC in programs:
+            facts["tokio"] += f", {options.runtime}_thread"
         print("\n".join(f"{key}: {value}" for key, value in facts.items()))
         outcomes: dict[str, Outcome] = {}
         try:
             for case in cases:
-                outcome = runner.measure(case, [p for p in wanted if p in programs])
+                outcome = runner.measure(case, wanted)
                 outcomes[case.name] = outcome
                 report.show(outcome, outcomes)
                 sys.stdout.flush()

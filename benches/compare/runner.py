@@ -14,15 +14,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cases import CASES, LIBRARIES, Bar, Case
+from cases import ASYNC_LIBRARIES, BLOCKING, CASES, LIBRARIES, Bar, Case
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = {"nng": "libnng-dev", "zmq": "libzmq3-dev", "nanomsg": "libnanomsg-dev", "raw": "libc6-dev"}
 HEADERS = {"nng": "nng/nng.h", "zmq": "zmq.h", "nanomsg": "nanomsg/nn.h", "raw": "sys/epoll.h"}
-# By peer, the crate.
-RUST_PEERS = {"zeromq": "zeromq", "omq": "omq-tokio"}
-# What the peers from crates.io can do.
-RUST_PATTERNS = ("reqrep-lat", "pushpull")
+# By peer, the program in rust-peers. ASYNC is wirebird's with the async forms.
+ASYNC = "async"
+RUST_PEERS = {ASYNC: "peer-wirebird", **{peer: f"peer-{peer}" for peer in ASYNC_LIBRARIES}}
 
 
 class Failure(Exception):
@@ -72,12 +71,19 @@ def build(peers: list[str], directory: Path) -> tuple[dict[str, Path], dict[str,
             if peer == "wirebird":
                 programs[peer] = cargo_build("wirebird")["compare-wirebird"]
             elif peer in RUST_PEERS:
-                programs[peer] = cargo_build("rust-peers")[f"peer-{peer}"]
+                programs[peer] = cargo_build("rust-peers")[RUST_PEERS[peer]]
             else:
                 programs[peer] = compile_c(peer, directory)
         except Failure as failure:
             missing[peer] = str(failure)
     return programs, missing
+
+
+def program_of(case: Case, peer: str) -> str:
+    """The key in `programs` of what plays a peer."""
+    if peer == BLOCKING:
+        return "wirebird"
+    return ASYNC if peer == "wirebird" and case.asynchronous else peer
 
 
 # One run.
@@ -149,6 +155,7 @@ class Runner:
     target: float = 0.4
     alternations: int = 5
     timeout: float = 20.0
+    runtime: str = "current"
     quick: bool = False
     _number: int = 0
     _rates: dict[str, int] = field(default_factory=dict)
@@ -166,15 +173,20 @@ class Runner:
         return f"inproc://compare-{self._number}"
 
     def command(self, case: Case, peer: str, role: str, url: str, count: int, rate: int) -> list[str]:
-        program = self.programs[peer]
+        program = self.programs[program_of(case, peer)]
+        pattern = case.pattern
         options = ["--peers", str(case.connections), "--spin", "on" if case.spin else "off"]
+        if peer == BLOCKING:
+            pattern = pattern.removeprefix("async-")
+        elif case.asynchronous:
+            options += ["--runtime", self.runtime]
         if case.pattern == "loaded":
             options += ["--rate", str(rate)]
         if role == "drive" and case.pattern in ("accept", "idle"):
             # One client for all, so that only the end that accepts differs.
             program = self.programs["raw"]
             options += ["--proto", "zmq" if peer == "zmq" else "sp"]
-        return [str(program), role, case.pattern, url, str(case.size), str(count), *options]
+        return [str(program), role, pattern, url, str(case.size), str(count), *options]
 
     def run(self, case: Case, peer: str, count: int, rate: int = 0) -> dict[str, float]:
         """The metrics of one run."""
@@ -277,15 +289,12 @@ class Runner:
     # A case.
 
     def measure(self, case: Case, peers: list[str]) -> "Outcome":
-        def applies(peer: str) -> bool:
-            if peer in RUST_PEERS:
-                return case.pattern in RUST_PATTERNS and case.transport != "inproc" and case.spin
-            return peer in case.peers
-
         outcome = Outcome(case)
         counts: dict[str, int] = {}
         rate = 0
-        for peer in filter(applies, peers):
+        for peer in case.peers:
+            if peer not in peers or program_of(case, peer) not in self.programs:
+                continue
             outcome.runs[peer] = []
             try:
                 if case.pattern == "loaded":

@@ -1,10 +1,13 @@
-//! The patterns that both crates can do, over what each provides. See `../../peers/common.h` for the command line.
+//! Round trips and streams between two async ends, alike for all crates. See `../../peers/common.h` for the command
+//! line and how a peer talks to the runner.
 
+use std::hint::black_box;
 use std::io::{BufRead, Write};
 use std::process::exit;
 use std::time::Instant;
 
-use bytes::Bytes;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::spawn_blocking;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -12,15 +15,33 @@ pub enum Kind {
     Pull,
     Req,
     Rep,
+    Pair,
 }
 
-/// A socket that blocks. All messages have one part.
-pub trait Peer: Sized {
-    fn open(kind: Kind) -> Self;
-    fn listen(&mut self, url: &str);
-    fn dial(&mut self, url: &str);
-    fn send(&mut self, body: Bytes);
-    fn recv(&mut self) -> Bytes;
+/// A socket. All messages have one part.
+pub trait Peer: Send + Sized + 'static {
+    type Message: Clone + Send + Sync;
+
+    fn listen(kind: Kind, url: &str) -> impl Future<Output = Self> + Send;
+    fn dial(kind: Kind, url: &str) -> impl Future<Output = Self> + Send;
+    fn send(&mut self, message: Self::Message) -> impl Future<Output = ()> + Send;
+    fn recv(&mut self) -> impl Future<Output = Self::Message> + Send;
+
+    fn send_many(
+        &mut self,
+        message: &Self::Message,
+        count: u64,
+    ) -> impl Future<Output = ()> + Send {
+        async move {
+            for _ in 0..count {
+                self.send(message.clone()).await;
+            }
+        }
+    }
+
+    /// A message whose clones are cheap, as it is sent many times.
+    fn message(body: Vec<u8>) -> Self::Message;
+    fn body(message: &Self::Message) -> &[u8];
 }
 
 struct Args {
@@ -29,43 +50,52 @@ struct Args {
     url: String,
     size: usize,
     count: u64,
+    threads: bool,
 }
 
 pub fn run<P: Peer>() {
     let args = parse().unwrap_or_else(|| fail("usage: peer ROLE PATTERN URL SIZE COUNT [OPTIONS]"));
+    let runtime = runtime(&args);
+    // In a task, because what `block_on` is given does not run on the threads of the runtime.
+    let task = runtime.spawn(play::<P>(args));
+    let ended = runtime.block_on(task);
+    exit(if ended.is_ok() { 0 } else { 1 })
+}
+
+fn runtime(args: &Args) -> Runtime {
+    let mut builder = match args.threads {
+        true => Builder::new_multi_thread(),
+        false => Builder::new_current_thread(),
+    };
+    or_fail("runtime", builder.enable_all().build())
+}
+
+async fn play<P: Peer>(args: Args) {
     let kind = match (args.role.as_str(), args.pattern.as_str()) {
-        ("serve", "pushpull") => Kind::Pull,
-        ("drive", "pushpull") => Kind::Push,
-        ("serve", "reqrep-lat") => Kind::Rep,
-        ("drive", "reqrep-lat") => Kind::Req,
+        ("serve", "async-pushpull") => Kind::Pull,
+        ("drive", "async-pushpull") => Kind::Push,
+        ("serve", "async-reqrep-lat") => Kind::Rep,
+        ("drive", "async-reqrep-lat") => Kind::Req,
+        (_, "async-pair-lat") => Kind::Pair,
         _ => fail(&format!("cannot {} {}", args.role, args.pattern)),
     };
-    let mut peer = P::open(kind);
-    match args.role.as_str() {
-        "serve" => peer.listen(&args.url),
-        _ => peer.dial(&args.url),
-    }
+    let serves = args.role == "serve";
+    let mut peer = match serves {
+        true => P::listen(kind, &args.url).await,
+        false => P::dial(kind, &args.url).await,
+    };
     say("{\"ready\":true}");
-    match kind {
-        Kind::Pull => drain(&mut peer, &args),
-        Kind::Rep => echo(&mut peer, &args),
-        Kind::Push => {
-            wait_go();
-            let body = body(&args);
-            for _ in 0..=args.count {
-                peer.send(body.clone());
-            }
-            done();
-        }
-        Kind::Req => {
-            wait_go();
-            bounce(&mut peer, &args);
-        }
+    if !serves {
+        wait_go().await;
     }
-    for line in std::io::stdin().lock().lines() {
-        drop(line);
+    match (kind, serves) {
+        (Kind::Pull, _) => drain(&mut peer, &args).await,
+        (Kind::Push, _) => flood(&mut peer, &args).await,
+        (_, true) => echo(&mut peer, &args).await,
+        (_, false) => bounce(&mut peer, &args).await,
     }
-    exit(0)
+    // The runtime has to go on meanwhile: messages may be on their way out.
+    let _ = spawn_blocking(|| std::io::stdin().lock().lines().for_each(drop)).await;
 }
 
 pub fn fail(message: &str) -> ! {
@@ -73,15 +103,27 @@ pub fn fail(message: &str) -> ! {
     exit(1)
 }
 
+pub fn or_fail<T, E: std::fmt::Display>(what: &str, result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| fail(&format!("{what}: {error}")))
+}
+
 fn parse() -> Option<Args> {
-    let mut words = std::env::args().skip(1);
-    Some(Args {
-        role: words.next()?,
-        pattern: words.next()?,
-        url: words.next()?,
-        size: words.next()?.parse().ok()?,
-        count: words.next()?.parse().ok()?,
-    })
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (fixed, options) = words.split_at_checked(5)?;
+    let mut args = Args {
+        role: fixed[0].clone(),
+        pattern: fixed[1].clone(),
+        url: fixed[2].clone(),
+        size: fixed[3].parse().ok()?,
+        count: fixed[4].parse().ok()?,
+        threads: false,
+    };
+    for option in options.chunks(2) {
+        if option[0] == "--runtime" {
+            args.threads = option.get(1)? == "multi";
+        }
+    }
+    Some(args)
 }
 
 fn say(line: &str) {
@@ -93,23 +135,23 @@ fn done() {
     say("{\"done\":true}");
 }
 
-fn wait_go() {
-    let mut line = String::new();
-    if !std::io::stdin().read_line(&mut line).is_ok_and(|n| n > 0) {
+async fn wait_go() {
+    let read = spawn_blocking(|| std::io::stdin().read_line(&mut String::new()));
+    if !read.await.is_ok_and(|line| line.is_ok_and(|n| n > 0)) {
         exit(1);
     }
 }
 
 /// Rounds before the clock starts.
 fn warm_up(args: &Args) -> u64 {
-    let rounds = if args.size > 65536 { 3 } else { 50 };
-    rounds + args.count / 20
+    50 + args.count / 20
 }
 
-fn body(args: &Args) -> Bytes {
-    (0..args.size).map(|i| (i * 7 + 3) as u8).collect()
+fn message<P: Peer>(args: &Args) -> P::Message {
+    P::message((0..args.size).map(|i| (i * 7 + 3) as u8).collect())
 }
 
+#[inline]
 fn sum(body: &[u8]) -> u64 {
     let (words, rest) = body.as_chunks::<8>();
     let mut total = words.iter().fold(0, |sum: u64, word| {
@@ -123,12 +165,13 @@ fn sum(body: &[u8]) -> u64 {
     total
 }
 
-fn take<P: Peer>(peer: &mut P, args: &Args) -> u64 {
-    let body = peer.recv();
+async fn take<P: Peer>(peer: &mut P, args: &Args) -> u64 {
+    let message = peer.recv().await;
+    let body = P::body(&message);
     if body.len() != args.size {
         fail(&format!("wrong message size {}", body.len()));
     }
-    sum(&body)
+    sum(body)
 }
 
 fn result(start: Instant, args: &Args, checksum: u64) {
@@ -139,34 +182,41 @@ fn result(start: Instant, args: &Args, checksum: u64) {
     ));
 }
 
-fn drain<P: Peer>(peer: &mut P, args: &Args) {
-    take(peer, args);
+/// The clock starts with the first message, which is not counted.
+async fn drain<P: Peer>(peer: &mut P, args: &Args) {
+    take(peer, args).await;
     let (mut total, start) = (0_u64, Instant::now());
     for _ in 0..args.count {
-        total = total.wrapping_add(take(peer, args));
+        total = total.wrapping_add(take(peer, args).await);
     }
     result(start, args, total);
 }
 
-fn echo<P: Peer>(peer: &mut P, args: &Args) {
+async fn flood<P: Peer>(peer: &mut P, args: &Args) {
+    let message = message::<P>(args);
+    peer.send_many(&message, args.count + 1).await;
+    done();
+}
+
+async fn echo<P: Peer>(peer: &mut P, args: &Args) {
     for _ in 0..args.count + warm_up(args) {
-        let body = peer.recv();
-        std::hint::black_box(sum(&body));
-        peer.send(body);
+        let message = peer.recv().await;
+        black_box(sum(P::body(&message)));
+        peer.send(message).await;
     }
     done();
 }
 
-fn bounce<P: Peer>(peer: &mut P, args: &Args) {
-    let body = body(args);
+async fn bounce<P: Peer>(peer: &mut P, args: &Args) {
+    let message = message::<P>(args);
     for _ in 0..warm_up(args) {
-        peer.send(body.clone());
-        take(peer, args);
+        peer.send(message.clone()).await;
+        take(peer, args).await;
     }
     let (mut total, start) = (0_u64, Instant::now());
     for _ in 0..args.count {
-        peer.send(body.clone());
-        total = total.wrapping_add(take(peer, args));
+        peer.send(message.clone()).await;
+        total = total.wrapping_add(take(peer, args).await);
     }
     result(start, args, total);
 }

@@ -1,96 +1,87 @@
-//! The crate zeromq, on tokio's runtime.
+//! The crate zeromq.
 
 mod common;
 
-use bytes::Bytes;
-use common::{Kind, Peer, fail, run};
-use tokio::runtime::Runtime;
+use common::{Kind, Peer, fail, or_fail, run};
 use zeromq::{
-    PullSocket, PushSocket, RepSocket, ReqSocket, Socket, SocketRecv, SocketSend, ZmqError,
+    DealerSocket, PullSocket, PushSocket, RepSocket, ReqSocket, Socket, SocketRecv, SocketSend,
     ZmqMessage,
 };
 
-enum Any {
+enum Zeromq {
     Push(PushSocket),
     Pull(PullSocket),
     Req(ReqSocket),
     Rep(RepSocket),
+    // The crate has no pair; with one peer a dealer does the same.
+    Dealer(DealerSocket),
 }
 
-struct Zeromq {
-    runtime: Runtime,
-    socket: Any,
+macro_rules! any {
+    ($socket:expr, $inner:ident => $call:expr) => {
+        match $socket {
+            Zeromq::Push($inner) => $call,
+            Zeromq::Pull($inner) => $call,
+            Zeromq::Req($inner) => $call,
+            Zeromq::Rep($inner) => $call,
+            Zeromq::Dealer($inner) => $call,
+        }
+    };
 }
 
-fn or_fail<T>(what: &str, result: Result<T, ZmqError>) -> T {
-    result.unwrap_or_else(|error| fail(&format!("{what}: {error}")))
+fn open(kind: Kind) -> Zeromq {
+    match kind {
+        Kind::Push => Zeromq::Push(PushSocket::new()),
+        Kind::Pull => Zeromq::Pull(PullSocket::new()),
+        Kind::Req => Zeromq::Req(ReqSocket::new()),
+        Kind::Rep => Zeromq::Rep(RepSocket::new()),
+        Kind::Pair => Zeromq::Dealer(DealerSocket::new()),
+    }
 }
 
 impl Peer for Zeromq {
-    fn open(kind: Kind) -> Self {
-        let socket = match kind {
-            Kind::Push => Any::Push(PushSocket::new()),
-            Kind::Pull => Any::Pull(PullSocket::new()),
-            Kind::Req => Any::Req(ReqSocket::new()),
-            Kind::Rep => Any::Rep(RepSocket::new()),
+    type Message = ZmqMessage;
+
+    async fn listen(kind: Kind, url: &str) -> Self {
+        let mut socket = open(kind);
+        or_fail("listen", any!(&mut socket, inner => inner.bind(url).await));
+        socket
+    }
+
+    async fn dial(kind: Kind, url: &str) -> Self {
+        let mut socket = open(kind);
+        or_fail("dial", any!(&mut socket, inner => inner.connect(url).await));
+        socket
+    }
+
+    async fn send(&mut self, message: ZmqMessage) {
+        let sent = match self {
+            Self::Push(socket) => socket.send(message).await,
+            Self::Req(socket) => socket.send(message).await,
+            Self::Rep(socket) => socket.send(message).await,
+            Self::Dealer(socket) => socket.send(message).await,
+            Self::Pull(_) => fail("pull cannot send"),
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .enable_all()
-            .build()
-            .unwrap_or_else(|error| fail(&format!("runtime: {error}")));
-        Self { runtime, socket }
-    }
-
-    fn listen(&mut self, url: &str) {
-        let bound = self.runtime.block_on(async {
-            match &mut self.socket {
-                Any::Push(socket) => socket.bind(url).await,
-                Any::Pull(socket) => socket.bind(url).await,
-                Any::Req(socket) => socket.bind(url).await,
-                Any::Rep(socket) => socket.bind(url).await,
-            }
-        });
-        or_fail("listen", bound);
-    }
-
-    fn dial(&mut self, url: &str) {
-        let dialled = self.runtime.block_on(async {
-            match &mut self.socket {
-                Any::Push(socket) => socket.connect(url).await,
-                Any::Pull(socket) => socket.connect(url).await,
-                Any::Req(socket) => socket.connect(url).await,
-                Any::Rep(socket) => socket.connect(url).await,
-            }
-        });
-        or_fail("dial", dialled);
-    }
-
-    fn send(&mut self, body: Bytes) {
-        let message = ZmqMessage::from(body);
-        let sent = self.runtime.block_on(async {
-            match &mut self.socket {
-                Any::Push(socket) => socket.send(message).await,
-                Any::Req(socket) => socket.send(message).await,
-                Any::Rep(socket) => socket.send(message).await,
-                Any::Pull(_) => fail("pull cannot send"),
-            }
-        });
         or_fail("send", sent);
     }
 
-    fn recv(&mut self) -> Bytes {
-        let received = self.runtime.block_on(async {
-            match &mut self.socket {
-                Any::Pull(socket) => socket.recv().await,
-                Any::Req(socket) => socket.recv().await,
-                Any::Rep(socket) => socket.recv().await,
-                Any::Push(_) => fail("push cannot receive"),
-            }
-        });
+    async fn recv(&mut self) -> ZmqMessage {
+        let received = match self {
+            Self::Pull(socket) => socket.recv().await,
+            Self::Req(socket) => socket.recv().await,
+            Self::Rep(socket) => socket.recv().await,
+            Self::Dealer(socket) => socket.recv().await,
+            Self::Push(_) => fail("push cannot receive"),
+        };
         or_fail("receive", received)
-            .get(0)
-            .cloned()
-            .unwrap_or_default()
+    }
+
+    fn message(body: Vec<u8>) -> ZmqMessage {
+        body.into()
+    }
+
+    fn body(message: &ZmqMessage) -> &[u8] {
+        message.get(0).map_or(&[], |part| part)
     }
 }
 
