@@ -185,6 +185,8 @@
 //! | `tracing` | no | events as events of `tracing` |
 
 mod address;
+#[cfg(feature = "broker")]
+pub mod broker;
 mod engine;
 mod error;
 mod message;
