@@ -1,2 +1,4 @@
 //! A broker made of this crate's sockets: queues, topics and functions with access control.
 
+#[cfg_attr(not(test), expect(dead_code))]
+mod crypto;
