@@ -220,8 +220,6 @@ impl Raw {
 }
 
 impl ByteStream for Encrypted {
-    const SHORT_IS_FULL: bool = false;
-
     fn fd(&self) -> BorrowedFd<'_> {
         self.plain.fd()
     }
@@ -273,6 +271,10 @@ impl ByteStream for Encrypted {
         let owes = matches!(&flushed, Err(error) if would_block(error));
         self.owing.store(owes, Ordering::Release);
         flushed.map(|()| std::mem::take(&mut session.pending))
+    }
+
+    fn short_is_full(&self) -> bool {
+        false
     }
 
     fn read(&self, into: &mut [u8]) -> io::Result<usize> {

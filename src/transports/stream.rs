@@ -19,9 +19,6 @@ const SLICES: usize = 64;
 
 /// Bytes both ways, as a descriptor carries them or wrapped in something else.
 pub(crate) trait ByteStream: Send + Sync + 'static {
-    /// Whether a write that takes less than it is given says that there is no room for more.
-    const SHORT_IS_FULL: bool;
-
     /// The descriptor to watch.
     fn fd(&self) -> BorrowedFd<'_>;
 
@@ -31,6 +28,11 @@ pub(crate) trait ByteStream: Send + Sync + 'static {
     /// Writes as much as goes without blocking; `WouldBlock` if that is nothing. After that, or after less than all, the
     /// next write has to begin with the same bytes: they may be on their way already.
     fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Whether a write that takes less than it is given says that there is no room for more.
+    fn short_is_full(&self) -> bool {
+        true
+    }
 
     /// Reads once, without blocking. Returns how much came, 0 at the end.
     fn read(&self, into: &mut [u8]) -> io::Result<usize>;
@@ -223,7 +225,7 @@ impl<S: ByteStream> Connection for Stream<S> {
 }
 
 /// Writes as much of a batch as goes.
-pub(super) fn send<S: ByteStream>(stream: &S, batch: &mut Batch) -> io::Result<()> {
+pub(super) fn send<S: ByteStream + ?Sized>(stream: &S, batch: &mut Batch) -> io::Result<()> {
     loop {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let used = batch.slices(&mut slices);
@@ -231,7 +233,7 @@ pub(super) fn send<S: ByteStream>(stream: &S, batch: &mut Batch) -> io::Result<(
         match stream.write(&slices[..used]) {
             Ok(count) => {
                 batch.advance(count);
-                if batch.is_empty() || (count < offered && S::SHORT_IS_FULL) {
+                if batch.is_empty() || (count < offered && stream.short_is_full()) {
                     return Ok(());
                 }
             }
@@ -266,8 +268,6 @@ impl Plain {
 }
 
 impl ByteStream for Plain {
-    const SHORT_IS_FULL: bool = true;
-
     fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
