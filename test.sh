@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Runs everything that has to pass, from formatting to interoperation with nng, pynng and nanomsg.
+# Runs everything that has to pass, from formatting to interoperation with nng, pynng, nanomsg and browsers.
 #
 #   ./test.sh          everything; installs the other implementations and valgrind if they are missing
 #   ./test.sh quick    without them, and without the tests against them and the count of instructions
 #
-# Interop tests that miss their peer fail. Set PYTHON to choose the interpreter for pynng's environment.
+# Interop tests that miss their peer fail. Set PYTHON to choose the interpreter for pynng's environment, and
+# WIREBIRD_CHROMIUM to choose the browser.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 exec </dev/null
@@ -43,11 +44,12 @@ as_root() {
     fi
 }
 
-# What the interop tests talk to: nngcat, nanocat, a program on libnng, and pynng in .venv.
+# What the interop and browser tests talk to: nngcat, nanocat, a program on libnng, pynng in .venv, and Chromium.
 install_peers() {
     local packages=()
     command -v nngcat >/dev/null || packages+=(nng-utils)
     command -v nanocat >/dev/null || packages+=(nanomsg-utils)
+    command -v "${WIREBIRD_CHROMIUM-chromium}" >/dev/null || packages+=(chromium)
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     [ -f /usr/include/nng/nng.h ] || packages+=(libnng-dev)
     local python=${PYTHON-python3}
@@ -86,11 +88,11 @@ run_tests() {
 all_tests() {
     local skip=()
     if $quick; then
-        # Tests against other implementations are in test binaries whose name begins with interop.
+        # Tests against other implementations are in test binaries whose name begins with interop or browser.
         local file
         for file in tests/*.rs; do
             case $(basename "$file" .rs) in
-            interop*) ;;
+            interop* | browser*) ;;
             *) skip+=(--test "$(basename "$file" .rs)") ;;
             esac
         done
@@ -110,7 +112,7 @@ no_warnings() {
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 }
 
-$quick || step "install nngcat, nanocat and pynng" install_peers
+$quick || step "install nngcat, nanocat, pynng and Chromium" install_peers
 step "formatting" cargo fmt --check
 step "lints" cargo clippy --all-targets --all-features -- -D warnings
 step "lints without the command" cargo clippy --lib --tests --examples --no-default-features -- -D warnings

@@ -4,7 +4,13 @@ import { Bus, Pair1, Pull, Push, Req, Sub, Surveyor } from "./sp.js";
 
 const ENTRIES = 100;
 const LONGEST = 500;
-const STATES = { open: "connected", connecting: "connecting", waiting: "not connected", closed: "stopped", idle: "stopped" };
+const STATES = {
+  open: "connected",
+  connecting: "connecting",
+  waiting: "not connected",
+  closed: "stopped",
+  idle: "stopped",
+};
 
 const $ = (/** @type {string} */ id) => /** @type {any} */ (document.getElementById(id));
 
@@ -18,7 +24,12 @@ function log(id, line) {
   list.scrollTop = list.scrollHeight;
 }
 
-/** Calls back with what a form's field holds, and empties it. @param {string} name @param {(text: string) => unknown} use */
+/**
+ * Calls back with what a form's field holds, and empties it.
+ *
+ * @param {string} name
+ * @param {(text: string) => unknown} use
+ */
 function onSubmit(name, use) {
   $(`${name}-form`).onsubmit = async (/** @type {Event} */ event) => {
     event.preventDefault();
@@ -47,7 +58,10 @@ const boxes = new Map();
 /** @param {string} name */
 function show(name) {
   const dialers = (boxes.get(name) ?? []).flatMap((socket) => socket.dialers);
-  const state = /** @type {const} */ (["waiting", "connecting", "open"]).find((one) => dialers.some(({ state }) => state === one)) ?? "idle";
+  const state =
+    /** @type {const} */ (["waiting", "connecting", "open"]).find((one) =>
+      dialers.some(({ state }) => state === one),
+    ) ?? "idle";
   // Each attempt takes a moment, in which what went wrong before is still of interest.
   const error = dialers.find(({ error }) => error)?.error;
   const shown = $(`${name}-state`);
@@ -58,7 +72,13 @@ function show(name) {
   $("summary").textContent = `${connected} of ${boxes.size} connected to ${base}`;
 }
 
-/** Connects a socket, and shows its state in a box. @param {string} name @param {import("./sp.js").Socket} socket @param {string} path */
+/**
+ * Connects a socket, and shows its state in a box.
+ *
+ * @param {string} name
+ * @param {import("./sp.js").Socket} socket
+ * @param {string} path
+ */
 function connect(name, socket, path) {
   const sockets = boxes.get(name) ?? [];
   if (!sockets.includes(socket)) {

@@ -11,15 +11,41 @@
  * @module
  */
 
-import { ClosedError, ConnectError, Inbox, Message, NO_HEADER, ProtocolError, QueueFullError, Request, frame, toBytes, toHeader, toMessage, waiter, word } from "./sp/message.js";
+import {
+  ClosedError,
+  ConnectError,
+  Inbox,
+  Message,
+  NO_HEADER,
+  ProtocolError,
+  QueueFullError,
+  Request,
+  frame,
+  toBytes,
+  toHeader,
+  toMessage,
+  waiter,
+  word,
+} from "./sp/message.js";
 import { Dialer, Receiver, Socket } from "./sp/socket.js";
 
-export { AddressError, ClosedError, ConnectError, Message, ProtocolError, QueueFullError, Request, SpError, TimeoutError } from "./sp/message.js";
+export {
+  AddressError,
+  ClosedError,
+  ConnectError,
+  Message,
+  ProtocolError,
+  QueueFullError,
+  Request,
+  SpError,
+  TimeoutError,
+} from "./sp/message.js";
 export { Dialer, Receiver, Socket, StateEvent } from "./sp/socket.js";
 
 /** @typedef {import("./sp/message.js").Bytes} Bytes */
 /** @typedef {import("./sp/message.js").Data} Data */
 /** @typedef {import("./sp/message.js").Wait} Wait */
+/** @template T @typedef {import("./sp/message.js").Waiter<T>} Waiter */
 /** @typedef {import("./sp/socket.js").Options} Options */
 /** @typedef {import("./sp/socket.js").State} State */
 /** @typedef {import("./sp/socket.js").Stats} Stats */
@@ -124,7 +150,7 @@ export class Pub extends Socket {
   }
 }
 
-/** Subscriber: receives the messages that begin with one of its topics; at first none. When full it loses the oldest. */
+/** Subscriber: receives messages that begin with one of its topics; at first none. A full queue loses its oldest. */
 export class Sub extends Receiver {
   /** @type {Map<string, Bytes>} */ #topics = new Map();
 
@@ -159,7 +185,7 @@ export class Sub extends Receiver {
   /** @param {Bytes} bytes */
   #wants(bytes) {
     for (const topic of this.#topics.values()) {
-      if (topic.length <= bytes.length && topic.every((byte, at) => byte === bytes[at])) return true;
+      if (topic.every((byte, at) => byte === bytes[at])) return true;
     }
     return false;
   }
@@ -197,7 +223,7 @@ class Ids {
 
 /** Requester: each request gets the reply of one peer. Any number of requests may be under way. */
 export class Req extends Socket {
-  /** @type {Map<number, {lost: (dialer: Dialer) => void, reject: (reason: unknown) => void, resolve: (reply: Message) => void}>} */
+  /** @type {Map<number, Pick<Waiter<Message>, "resolve" | "reject"> & {lost: (dialer: Dialer) => void}>} */
   #requests = new Map();
   #ids = new Ids();
 
@@ -224,7 +250,9 @@ export class Req extends Socket {
     }
     const id = this.#ids.next(this.#requests);
     const bytes = frame(toHeader(id), data);
-    const { promise, resolve, reject } = /** @type {import("./sp/message.js").Waiter<Message>} */ (waiter(wait, "the request"));
+    const { promise, resolve, reject } = /** @type {import("./sp/message.js").Waiter<Message>} */ (
+      waiter(wait, "the request")
+    );
     /** @type {Dialer | undefined} */ let at;
     /** @type {ReturnType<typeof setTimeout> | undefined} */ let timer;
     let takeBack = () => {};
@@ -285,7 +313,7 @@ export class Answers {
   /** Leaving the loop ends the survey. @returns {AsyncGenerator<Message, void, void>} */
   async *[Symbol.asyncIterator]() {
     try {
-      for (let next; !(next = await this.#inbox.next()).done; ) yield next.value;
+      for (let next; !(next = await this.#inbox.next()).done;) yield next.value;
     } finally {
       this.#end();
     }
@@ -321,7 +349,8 @@ export class Surveyor extends Socket {
   survey(data, { timeout = 1000, signal } = {}) {
     this._check();
     signal?.throwIfAborted();
-    if (!(timeout >= 0 && timeout < 2 ** 31)) throw new RangeError(`the timeout is ${timeout}, but has to be 0 to 2147483647 ms`);
+    if (!(timeout >= 0 && timeout < 2 ** 31))
+      throw new RangeError(`the timeout is ${timeout}, but has to be 0 to 2147483647 ms`);
     if (this.#surveys.size >= this.options.sendMessages) {
       throw new QueueFullError(`${this.#surveys.size} surveys are under way already`);
     }

@@ -85,7 +85,10 @@ export async function pull(url) {
 }
 
 export async function survey(base) {
-  const surveyor = await connect(new sp.Surveyor(), ...["ann", "ben", "eve"].map((name) => `${base}/respondent/${name}`));
+  const surveyor = await connect(
+    new sp.Surveyor(),
+    ...["ann", "ben", "eve"].map((name) => `${base}/respondent/${name}`),
+  );
   const answers = [];
   for await (const answer of surveyor.survey("who?", WAIT)) {
     answers.push(answer.text());

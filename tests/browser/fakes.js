@@ -58,7 +58,10 @@ function equal(found, expected, what = "") {
 }
 
 async function fails(promise, name) {
-  const error = await promise.then(() => ({ name: "no error" }), (error) => error);
+  const error = await promise.then(
+    () => ({ name: "no error" }),
+    (error) => error,
+  );
   if (error.name !== name) throw new Error(`${error.name} ${error.message} instead of ${name}`);
   return error;
 }
@@ -97,6 +100,8 @@ export async function bounds() {
   const narrow = open(new sp.Pull({ recvBytes: 4 }));
   for (const text of ["12345", "12", "34", "5"]) narrow.fake.receive(text);
   equal(await received(narrow.socket, 2), ["12", "34"]);
+  narrow.fake.receive("6789");
+  equal(await received(narrow.socket, 1), ["6789"]);
   equal(narrow.socket.stats.dropped, 2);
 }
 
@@ -185,7 +190,10 @@ export async function requests() {
   await fails(two, "ConnectError");
   const other = await next();
   other.accept();
-  equal(other.sent.map((sent) => [...sent]), [[...bytes(first, "one")]]);
+  equal(
+    other.sent.map((sent) => [...sent]),
+    [[...bytes(first, "one")]],
+  );
   other.receive(second, "nobody waits");
   other.receive(first, "reply");
   equal((await one).text(), "reply");
@@ -213,7 +221,10 @@ export async function surveys() {
   const id = new DataView(fake.sent[0].buffer).getUint32(0);
   fake.receive(id, "me");
   fake.receive(id, "too many");
-  equal((await survey.all()).map((answer) => answer.text()), ["me"]);
+  equal(
+    (await survey.all()).map((answer) => answer.text()),
+    ["me"],
+  );
   fake.receive(id, "late");
   equal([socket.stats.dropped, socket.stats.ignored], [1, 1]);
   const given = new AbortController();
@@ -234,7 +245,10 @@ export async function backPressure() {
   equal(fake.sent.length, 0);
   fake.bufferedAmount = 9;
   await waiting;
-  equal(fake.sent.map((sent) => new TextDecoder().decode(sent)), ["waits"]);
+  equal(
+    fake.sent.map((sent) => new TextDecoder().decode(sent)),
+    ["waits"],
+  );
 
   const bus = open(new sp.Bus({ sendBytes: 10 }));
   bus.fake.bufferedAmount = 10;
@@ -274,16 +288,20 @@ export async function closing() {
 export async function delays() {
   const real = globalThis.setTimeout;
   const delays = [];
-  globalThis.setTimeout = /** @type {any} */ ((then, delay, ...more) => {
-    // The attempts' own limit is the longest of all.
-    if (delay < 10_000 && delay > 0) delays.push(delay);
-    return real(then, delay < 10_000 ? 0 : delay, ...more);
-  });
+  globalThis.setTimeout = /** @type {any} */ (
+    (then, delay, ...more) => {
+      // The attempts' own limit is the longest of all.
+      if (delay < 10_000 && delay > 0) delays.push(delay);
+      return real(then, delay < 10_000 ? 0 : delay, ...more);
+    }
+  );
   const { socket, fake } = open(new sp.Pull({ reconnectMin: 100, reconnectMax: 400 }));
   fake.drop();
   for (let attempt = 0; attempt < 4; attempt++) (await next()).drop();
   globalThis.setTimeout = real;
-  [100, 200, 400, 400, 400].forEach((most, at) => equal([delays[at] >= most / 2, delays[at] <= most], [true, true], delays));
+  [100, 200, 400, 400, 400].forEach((most, at) =>
+    equal([delays[at] >= most / 2, delays[at] <= most], [true, true], delays),
+  );
   await socket.close();
 }
 

@@ -9,7 +9,7 @@
 
 /**
  * @typedef {object} Wait How long an operation may take.
- * @property {number} [timeout] Milliseconds after which it fails with a {@link TimeoutError}. Without it, it waits for ever.
+ * @property {number} [timeout] Milliseconds after which it fails with a {@link TimeoutError}. Default: never.
  * @property {AbortSignal} [signal] Gives it up; it then fails with the signal's reason.
  */
 
@@ -176,7 +176,10 @@ export class Inbox {
   #ended = false;
   /** @type {unknown} */ #error;
 
-  /** @param {{recvMessages: number, recvBytes: number}} options @param {boolean} newest Whether the newest are kept when it is full. */
+  /**
+   * @param {{recvMessages: number, recvBytes: number}} options
+   * @param {boolean} newest Whether the newest are kept when it is full.
+   */
   constructor(options, newest) {
     this.options = options;
     this.newest = newest;

@@ -4,7 +4,17 @@
  * @module
  */
 
-import { AddressError, ClosedError, ConnectError, Inbox, ProtocolError, QueueFullError, toBytes, toMessage, waiter } from "./message.js";
+import {
+  AddressError,
+  ClosedError,
+  ConnectError,
+  Inbox,
+  ProtocolError,
+  QueueFullError,
+  toBytes,
+  toMessage,
+  waiter,
+} from "./message.js";
 
 /** @typedef {import("./message.js").Bytes} Bytes */
 /** @typedef {import("./message.js").Message} Message */
@@ -15,7 +25,7 @@ import { AddressError, ClosedError, ConnectError, Inbox, ProtocolError, QueueFul
  * @typedef {object} Options
  * @property {number} [recvMessages] Messages that wait to be received, at most. Default 1024.
  * @property {number} [recvBytes] Their bytes, at most. Default 64 MiB.
- * @property {number} [sendMessages] Sends and requests that wait, at most; more fail with a {@link QueueFullError}. Default 1024.
+ * @property {number} [sendMessages] Sends, requests or surveys under way, at most. More fail. Default 1024.
  * @property {number} [sendBytes] Bytes that a connection may hold unsent before it counts as full. Default 1 MiB.
  * @property {number} [reconnectMin] Milliseconds before a lost connection is made again. Default 100.
  * @property {number} [reconnectMax] To this it doubles while that fails. Default 5000.
@@ -23,7 +33,7 @@ import { AddressError, ClosedError, ConnectError, Inbox, ProtocolError, QueueFul
  * @property {number} [linger] Milliseconds that `close` waits for the peers. Default 1000.
  */
 
-/** @typedef {"idle" | "connecting" | "open" | "waiting" | "closed"} State `waiting` is the time before the next attempt. */
+/** @typedef {"idle" | "connecting" | "open" | "waiting" | "closed"} State `waiting` comes before the next attempt. */
 
 /**
  * @typedef {object} Stats
@@ -148,7 +158,10 @@ export class Dialer {
     // A browser does not say whether the address, the path or the protocol is wrong.
     const refused = `cannot connect to ${this.url}: no ${this.#socket.peer} listens there`;
     const { connectTimeout } = this.#socket.options;
-    this.#timer = setTimeout(() => this.#lost(`no answer from ${this.url} within ${connectTimeout} ms`), connectTimeout);
+    this.#timer = setTimeout(
+      () => this.#lost(`no answer from ${this.url} within ${connectTimeout} ms`),
+      connectTimeout,
+    );
     ws.onopen = () => {
       clearTimeout(this.#timer);
       if (ws.protocol !== name) return this.#lost(refused);
@@ -390,7 +403,7 @@ export class Receiver extends Socket {
 
   /** @returns {AsyncGenerator<Message, void, void>} */
   async *[Symbol.asyncIterator]() {
-    for (let next; !(next = await this._inbox.next()).done; ) yield next.value;
+    for (let next; !(next = await this._inbox.next()).done;) yield next.value;
   }
 
   /** @param {Bytes} bytes @param {Dialer} dialer @ignore */
