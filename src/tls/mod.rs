@@ -285,4 +285,3 @@ impl fmt::Debug for TlsConfig {
             .finish()
     }
 }
-

@@ -223,7 +223,7 @@ impl<S: ByteStream> Connection for Stream<S> {
 }
 
 /// Writes as much of a batch as goes.
-pub(super) fn send<S: ByteStream>(stream: &S, batch: &mut Batch) -> io::Result<()> {
+pub(super) fn send<S: ByteStream + ?Sized>(stream: &S, batch: &mut Batch) -> io::Result<()> {
     loop {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let used = batch.slices(&mut slices);
