@@ -2,3 +2,5 @@
 
 #[cfg_attr(not(test), expect(dead_code))]
 mod crypto;
+#[cfg_attr(not(test), expect(dead_code))]
+mod pool;

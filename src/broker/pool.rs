@@ -114,7 +114,10 @@ mod tests {
     fn jobs_run_and_a_panic_in_one_does_not_keep_the_next_from_it() {
         let pool = Pool::new(1, 10);
         let (done, results) = mpsc::channel();
-        assert!(pool.run(Box::new(|| panic!("a handler's own fault"))).is_ok());
+        assert!(
+            pool.run(Box::new(|| panic!("a handler's own fault")))
+                .is_ok()
+        );
         assert!(pool.run(Box::new(move || done.send(7).unwrap())).is_ok());
         assert_eq!(results.recv(), Ok(7));
     }
