@@ -270,7 +270,7 @@ macro_rules! against_each {
             $(
                 #[test]
                 // To be deleted as soon as there is the transport.
-                #[ignore = "needs the transport ws"]
+
                 fn $test() {
                     super::$test::<Wirebird>();
                 }

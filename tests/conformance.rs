@@ -28,6 +28,7 @@ macro_rules! matrix {
             matrix!(@ $row descriptor Descriptor);
             #[cfg(feature = "ws")]
             matrix!(@ $row ws Ws);
+            matrix!(@ $row wss Wss);
         }
     )*};
     (@ $row:ident $name:ident $via:ident) => {

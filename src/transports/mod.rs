@@ -45,6 +45,8 @@ pub(crate) fn find(url: &Url) -> Result<&'static dyn Transport> {
         url::Transport::Tls => &tls::Tls,
         #[cfg(feature = "ws")]
         url::Transport::Ws => &ws::WS,
+        #[cfg(all(feature = "tls", feature = "ws"))]
+        url::Transport::Wss => &ws::WSS,
         url::Transport::Descriptor => &descriptor::Descriptor,
         _ => {
             let reason = format!("this build has no transport for {}://", url.scheme());

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+#[cfg(feature = "tls")]
+use super::encrypted::Encrypted;
 use super::stream::{ByteStream, Plain};
 use super::{Acceptor, Handshake, Setup, Transport, tcp};
 use crate::address::Address;
@@ -35,6 +37,17 @@ pub(super) static WS: Web = Web {
     accepted: |stream, _| Ok(Box::new(stream)),
 };
 
+/// Over tls+tcp's stream.
+#[cfg(feature = "tls")]
+pub(super) static WSS: Web = Web {
+    secure: true,
+    dialed: |stream, url, setup| Ok(Box::new(Encrypted::dialed(stream, url, &setup.options)?)),
+    accepted: |stream, setup| {
+        let stream = Encrypted::accepted(stream, &setup.options);
+        Ok(Box::new(stream.map_err(io::Error::other)?))
+    },
+};
+
 impl Transport for Web {
     fn needs_lookup(&self, url: &Url) -> bool {
         tcp::needs_lookup(url)
@@ -57,6 +70,11 @@ impl Transport for Web {
         setup: &Setup,
         arrived: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Box<dyn Acceptor>> {
+        #[cfg(feature = "tls")]
+        if self.secure {
+            // A certificate that cannot be used is told of now, not to the first peer.
+            setup.options.tls_config().server()?;
+        }
         Ok(Box::new(WebAcceptor {
             info: info(setup)?,
             seat: Seat::take(url, self.secure, arrived)?,
