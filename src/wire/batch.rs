@@ -8,7 +8,7 @@ use super::{Framing, IPC_MESSAGE};
 use crate::message::Message;
 
 /// Bodies at least this long are written from where they are; shorter ones are cheaper to copy into the batch.
-const LARGE: usize = 8 * 1024;
+pub(super) const LARGE: usize = 8 * 1024;
 /// Capacity an idle batch keeps.
 const KEEP: usize = 512;
 
@@ -45,6 +45,24 @@ impl Parcel {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Adds a message that came from a wire.
+    #[cfg(feature = "ws")]
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.buffer
+            .extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+        self.buffer.extend_from_slice(bytes);
+        self.len += size_of::<u64>() + bytes.len();
+    }
+
+    /// Adds one that has a buffer of its own.
+    #[cfg(feature = "ws")]
+    pub(super) fn push_body(&mut self, body: Vec<u8>) {
+        self.buffer
+            .extend_from_slice(&(body.len() as u64).to_be_bytes());
+        self.len += size_of::<u64>() + body.len();
+        self.bodies.push_back((self.buffer.len(), body.into()));
     }
 
     /// Takes note that everything was taken out.
@@ -90,6 +108,12 @@ impl Batch {
                 frame[0] = IPC_MESSAGE;
                 frame[1..9].copy_from_slice(&(length as u64).to_be_bytes());
                 9
+            }
+            #[cfg(feature = "ws")]
+            Framing::Web { masked } => {
+                let Self { buffer, bodies, .. } = self;
+                self.len += super::web::push(message, masked, buffer, bodies);
+                return;
             }
         };
         self.len += prefix + length;

@@ -15,10 +15,10 @@ const FRAME: usize = 1024;
 /// Read buffer of a busy pipe.
 const LARGE: usize = 256 * 1024;
 /// A message is read straight into its own buffer when at least this much of it is still to come.
-const DIRECT: usize = 16 * 1024;
+pub(super) const DIRECT: usize = 16 * 1024;
 /// Most memory a message gets ahead of the bytes that have come, unless as long a one has come before, so that
 /// announcing a length costs nobody memory.
-const AHEAD: usize = 256 * 1024;
+pub(super) const AHEAD: usize = 256 * 1024;
 /// Longest length the format allows: the four top bits are reserved.
 const MAX_LENGTH: u64 = 0x0fff_ffff_ffff_ffff;
 
@@ -233,7 +233,7 @@ impl Decoder {
     }
 
     fn check(&self, length: u64) -> Result<usize> {
-        let limit = if self.limit == 0 || self.framing == Framing::Local {
+        let limit = if self.limit == 0 || self.framing.is_unpacked() {
             usize::MAX
         } else {
             self.limit

@@ -4,6 +4,8 @@ pub(crate) mod backtrace;
 mod batch;
 mod decode;
 pub(crate) mod header;
+#[cfg(feature = "ws")]
+pub(crate) mod web;
 
 pub(crate) use batch::{Batch, Parcel};
 pub(crate) use decode::Decoder;
@@ -17,15 +19,25 @@ pub(crate) enum Framing {
     Typed,
     /// inproc: as tcp, but longer bodies are not among the bytes: they are moved beside them.
     Local,
+    /// ws and wss: WebSocket frames, masked if we are the client. What comes in is unpacked as for inproc.
+    #[cfg(feature = "ws")]
+    Web { masked: bool },
 }
 
 impl Framing {
-    /// Bytes in front of each message.
+    /// Bytes in front of each message in a decoder.
     const fn overhead(self) -> usize {
         match self {
             Self::Length | Self::Local => 8,
             Self::Typed => 9,
+            #[cfg(feature = "ws")]
+            Self::Web { .. } => 8,
         }
+    }
+
+    /// Whether a decoder gets whole messages, which were checked before.
+    const fn is_unpacked(self) -> bool {
+        !matches!(self, Self::Length | Self::Typed)
     }
 }
 
