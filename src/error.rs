@@ -67,6 +67,13 @@ pub enum Error {
         /// The announced length, in bytes.
         length: u64,
     },
+    /// An HTTP server answered the request for a WebSocket with this status, and neither with a connection nor with one
+    /// of those that have an error of their own: 401 and 403 are [`PermissionDenied`](Self::PermissionDenied), and 404,
+    /// 405 and 501 [`ConnectionRefused`](Self::ConnectionRefused).
+    HttpStatus(u16),
+    /// The peer closed the WebSocket with this code, which says that something was wrong: 1009 that a message was too
+    /// long for it, 1002 that what we sent breaks the protocol.
+    WebSocketClosed(u16),
     /// A raw message has a header the protocol cannot send, or a peer sent a message its protocol does not allow.
     Malformed(&'static str),
     /// The connection was turned away: a pair socket already has its peer, or a pipe hook rejected it.
@@ -229,7 +236,12 @@ impl Error {
             Self::AddressInUse => 10,
             Self::InvalidState(_) => 11,
             Self::NotFound | Self::DirectoryMissing => 12,
-            Self::WrongProtocol { .. } | Self::BadHandshake | Self::Malformed(_) => 13,
+            Self::WrongProtocol { .. }
+            | Self::BadHandshake
+            | Self::HttpStatus(_)
+            | Self::Malformed(_) => 13,
+            Self::WebSocketClosed(1009) => 17,
+            Self::WebSocketClosed(_) => 13,
             Self::Unreachable => 14,
             Self::PermissionDenied => 16,
             Self::MessageTooLong { .. } => 17,
@@ -264,6 +276,8 @@ impl Error {
             | Self::ConnectionShut
             | Self::WrongProtocol { .. }
             | Self::BadHandshake
+            | Self::HttpStatus(_)
+            | Self::WebSocketClosed(_)
             | Self::MessageTooLong { .. }
             | Self::Malformed(_)
             | Self::Tls(_)
@@ -322,6 +336,18 @@ impl fmt::Display for Error {
             Self::MessageTooLong { limit, length } => {
                 write!(f, "message too long: {length} bytes, the limit is {limit}")
             }
+            Self::HttpStatus(status) => {
+                write!(
+                    f,
+                    "protocol error: the server answered with HTTP status {status}"
+                )
+            }
+            Self::WebSocketClosed(code) => {
+                write!(
+                    f,
+                    "protocol error: the peer closed the WebSocket with code {code}"
+                )
+            }
             Self::Malformed(what) => write!(f, "protocol error: {what}"),
             Self::Rejected => f.write_str("connection rejected"),
             Self::NotFound => f.write_str("entry not found"),
@@ -339,6 +365,10 @@ impl From<io::Error> for Error {
     /// Maps an operating system error as nng does. An error of this crate inside comes out as it is.
     fn from(error: io::Error) -> Self {
         use rustix::io::Errno;
+        let own = error.get_ref().and_then(|inner| inner.downcast_ref());
+        if let Some(own) = own {
+            return Self::clone(own);
+        }
         let Some(raw) = error.raw_os_error() else {
             if let Some(ours) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
                 return Self::clone(ours);

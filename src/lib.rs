@@ -189,6 +189,7 @@ mod address;
 pub mod broker;
 mod engine;
 mod error;
+mod http;
 mod message;
 mod options;
 mod protocols;
@@ -205,6 +206,7 @@ pub use engine::{
     DropStats, EndpointStats, Event, EventFuture, Monitor, PipeInfo, PipeStats, SocketStats,
 };
 pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError, TlsError, TlsFault, UrlFault};
+pub use http::HttpInfo;
 pub use message::{Message, PipeId};
 pub use options::{EndpointOptions, Keepalive, SocketOptions};
 pub use protocols::{DropReason, ProtocolInfo};

@@ -265,6 +265,9 @@ pub struct EndpointOptions {
     pub(crate) permissions: Option<u32>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<TlsConfig>,
+    pub(crate) ws_ping: Option<Duration>,
+    pub(crate) ws_origins: Vec<String>,
+    pub(crate) ws_headers: Vec<(String, String)>,
 }
 
 impl Default for EndpointOptions {
@@ -281,6 +284,9 @@ impl Default for EndpointOptions {
             permissions: None,
             #[cfg(feature = "tls")]
             tls: None,
+            ws_ping: None,
+            ws_origins: Vec::new(),
+            ws_headers: Vec::new(),
         }
     }
 }
@@ -376,6 +382,34 @@ impl EndpointOptions {
         self.tls.as_ref().unwrap_or(&DEFAULT)
     }
 
+    /// How often a ping is sent, 1 ms to one day, so that proxies do not take the connection for a dead one; `None`,
+    /// the default, sends none. A peer from which nothing at all has come for two of these intervals is taken for
+    /// lost: its pipe goes with [`Error::TimedOut`]. A peer that does not read, because nobody receives there, answers no
+    /// ping either; it is not lost if it has such an interval too, no longer than this one. For ws and wss.
+    #[must_use]
+    pub fn ws_ping(mut self, interval: impl Into<Option<Duration>>) -> Self {
+        self.ws_ping = interval.into();
+        self
+    }
+
+    /// The origins from which browsers may connect, as `https://example.com`, compared whole and without regard to
+    /// case; others are answered 403. Default: none are named, and all may. Requests that name no origin, as those of
+    /// other programs than browsers, are always let in. For ws and wss listeners.
+    #[must_use]
+    pub fn ws_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.ws_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Adds a header to the HTTP request of a dialer or the response of a listener, besides those of others calls. The
+    /// name is a token of RFC 9110 and none that the handshake has itself, the value has no control characters; see
+    /// [`PipeInfo::http`](crate::PipeInfo::http) for what the peer sent. For ws and wss.
+    #[must_use]
+    pub fn ws_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.ws_headers.push((name.into(), value.into()));
+        self
+    }
+
     pub(crate) fn check(&self) -> Result<()> {
         const DAY: Duration = Duration::from_secs(86_400);
         if self.recv_max > MAX_RECV {
@@ -411,8 +445,39 @@ impl EndpointOptions {
                 "the nine permission bits",
             ));
         }
+        if let Some(time) = self.ws_ping
+            && !(Duration::from_millis(1)..=DAY).contains(&time)
+        {
+            return Err(Error::bad_option("ws:ping", time, "1 ms to one day"));
+        }
+        if let Some(bad) = self.ws_headers.iter().find(|header| !is_header(header)) {
+            return Err(Error::bad_option(
+                "ws:header",
+                bad,
+                "a token that is no name of the handshake's own, and text without control characters",
+            ));
+        }
         self.keepalive.as_ref().map_or(Ok(()), Keepalive::check)
     }
+}
+
+/// Whether a header may be added to a WebSocket handshake.
+fn is_header((name, value): &(String, String)) -> bool {
+    const OURS: [&str; 6] = [
+        "host",
+        "upgrade",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "trailer",
+    ];
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let lower = name.to_ascii_lowercase();
+    !name.is_empty()
+        && name.bytes().all(is_token)
+        && !OURS.contains(&lower.as_str())
+        && !lower.starts_with("sec-websocket-")
+        && !value.chars().any(|c| c.is_control() && c != '\t')
 }
 
 /// When the system probes whether the peer of an idle tcp connection is still there. Fields left at `None` are the

@@ -312,6 +312,7 @@ impl Core {
             credentials: ends.credentials,
             #[cfg(feature = "tls")]
             certificate: ends.certificate,
+            http: ends.http,
             url,
             dialed: matches!(endpoint, Some(Endpoint::Dialer(_))),
         });

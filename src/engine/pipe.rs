@@ -7,6 +7,7 @@ use super::core::Core;
 use super::endpoint::Endpoint;
 use crate::address::{Address, Credentials};
 use crate::error::Error;
+use crate::http::HttpInfo;
 use crate::message::PipeId;
 use crate::sys::poller::Event;
 #[cfg(feature = "tls")]
@@ -41,6 +42,8 @@ pub struct PipeInfo {
     /// The certificate that the peer has shown, over TLS.
     #[cfg(feature = "tls")]
     pub certificate: Option<Arc<PeerCertificate>>,
+    /// What the peer said when the connection began, for ws and wss.
+    pub http: Option<Arc<HttpInfo>>,
     /// The URL of the dialer or listener the pipe came from; empty for a descriptor that was handed over.
     pub url: String,
     /// Whether we dialed.

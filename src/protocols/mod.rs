@@ -95,6 +95,18 @@ impl ProtocolInfo {
         }
     }
 
+    /// The protocol with a number.
+    #[cfg(feature = "ws")]
+    pub(crate) fn numbered(id: u16) -> Option<Self> {
+        info::ALL.into_iter().find(|one| one.id == id)
+    }
+
+    /// The protocol with a name.
+    #[cfg(feature = "ws")]
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        info::ALL.into_iter().find(|one| one.name == name)
+    }
+
     /// Whether its sockets send.
     pub(crate) fn sends(self) -> bool {
         self != info::SUB && self != info::PULL
@@ -123,6 +135,11 @@ pub(crate) mod info {
     pub(crate) const RESPONDENT: ProtocolInfo =
         ProtocolInfo::new(0x63, "respondent", 0x62, "surveyor");
     pub(crate) const BUS: ProtocolInfo = ProtocolInfo::new(0x70, "bus", 0x70, "bus");
+
+    #[cfg(feature = "ws")]
+    pub(crate) const ALL: [ProtocolInfo; 11] = [
+        PAIR0, PAIR1, PUB, SUB, REQ, REP, PUSH, PULL, SURVEYOR, RESPONDENT, BUS,
+    ];
 }
 
 /// Why a message that was received or accepted went nowhere. Each has a counter in the socket's statistics.

@@ -13,6 +13,7 @@ use rustix::fd::BorrowedFd;
 
 use crate::address::{Address, Credentials};
 use crate::error::{Error, Result, UrlFault};
+use crate::http::HttpInfo;
 use crate::options::EndpointOptions;
 use crate::sys::poller::Event;
 #[cfg(feature = "tls")]
@@ -29,6 +30,8 @@ mod stream;
 mod tcp;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "ws")]
+mod ws;
 
 pub(crate) use descriptor::{Inbox, adopt};
 
@@ -40,6 +43,8 @@ pub(crate) fn find(url: &Url) -> Result<&'static dyn Transport> {
         url::Transport::Tcp => &tcp::Tcp,
         #[cfg(feature = "tls")]
         url::Transport::Tls => &tls::Tls,
+        #[cfg(feature = "ws")]
+        url::Transport::Ws => &ws::WS,
         url::Transport::Descriptor => &descriptor::Descriptor,
         _ => {
             let reason = format!("this build has no transport for {}://", url.scheme());
@@ -128,7 +133,10 @@ pub(crate) enum Progress {
     Done(Established),
     /// The connection is for another listener, which gets it by [`Handshake::hand_over`] once nobody watches the
     /// descriptor.
-    #[allow(dead_code)]
+    #[cfg_attr(
+        not(feature = "ws"),
+        expect(dead_code, reason = "only ws shares ports")
+    )]
     Elsewhere,
 }
 
@@ -147,6 +155,7 @@ pub(crate) struct Ends {
     pub(crate) credentials: Option<Credentials>,
     #[cfg(feature = "tls")]
     pub(crate) certificate: Option<Arc<PeerCertificate>>,
+    pub(crate) http: Option<Arc<HttpInfo>>,
 }
 
 impl Ends {
@@ -157,6 +166,7 @@ impl Ends {
             credentials: None,
             #[cfg(feature = "tls")]
             certificate: None,
+            http: None,
         }
     }
 }

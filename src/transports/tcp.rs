@@ -127,8 +127,13 @@ pub(super) struct Bound {
 impl Bound {
     /// Listens at the first of a URL's addresses that can be had.
     pub(super) fn new(url: &Url) -> Result<Self> {
+        Self::at(url, bindable(url)?)
+    }
+
+    /// Listens at the first of these addresses that can be had.
+    pub(super) fn at(url: &Url, addresses: Vec<SocketAddr>) -> Result<Self> {
         let mut last = Error::AddressInvalid("the host has no address".into());
-        for address in bindable(url)? {
+        for address in addresses {
             match bind(address) {
                 Ok(socket) => {
                     let address = socket.local_addr()?.as_socket().unwrap_or(address);
@@ -178,7 +183,7 @@ impl Acceptor for TcpAcceptor {
 }
 
 /// The addresses to try to listen at. A wildcard is both families at once where the system has IPv6.
-fn bindable(url: &Url) -> Result<Vec<SocketAddr>> {
+pub(super) fn bindable(url: &Url) -> Result<Vec<SocketAddr>> {
     if url.host_kind() != Host::Wildcard {
         return addresses(url);
     }

@@ -35,6 +35,7 @@ pub(crate) enum Via {
     Tcp6,
     Tls,
     Descriptor,
+    Ws,
 }
 
 /// A URL to listen at that nobody else uses, and the directory it needs.
@@ -63,6 +64,7 @@ impl Via {
             Self::Tcp6 => ("tcp://[::1]:0".into(), None),
             Self::Tls => ("tls+tcp://127.0.0.1:0".into(), None),
             Self::Descriptor => ("socket://".into(), None),
+            Self::Ws => ("ws://127.0.0.1:0/test".into(), None),
         };
         Place { url, dir }
     }

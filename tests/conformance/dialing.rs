@@ -31,7 +31,7 @@ impl Spot {
             _port: None,
         };
         let (address, domain) = match via {
-            Via::Tcp | Via::Tls => ("127.0.0.1:0", Domain::IPV4),
+            Via::Tcp | Via::Tls | Via::Ws => ("127.0.0.1:0", Domain::IPV4),
             Via::Tcp6 => ("[::1]:0", Domain::IPV6),
             _ => return spot,
         };
@@ -40,8 +40,10 @@ impl Spot {
         let address: SocketAddr = address.parse().expect("an address");
         socket.bind(&address.into()).expect("a free port");
         let bound = socket.local_addr().expect("an address").as_socket();
-        let scheme = spot.url.split("://").next().expect("a scheme");
-        spot.url = format!("{scheme}://{}", bound.expect("an internet address"));
+        let (scheme, rest) = spot.url.split_once("://").expect("a url");
+        let path = rest.find('/').map_or("", |at| &rest[at..]);
+        let bound = bound.expect("an internet address");
+        spot.url = format!("{scheme}://{bound}{path}");
         spot._port = Some(socket);
         spot
     }
@@ -59,9 +61,9 @@ macro_rules! over {
 }
 
 over! {
-    refused_where_nobody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls;
-    timed_out_where_nobody_speaks: ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls;
-    address_in_use_where_somebody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls;
+    refused_where_nobody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls ws Ws;
+    timed_out_where_nobody_speaks: ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls ws Ws;
+    address_in_use_where_somebody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls ws Ws;
 }
 
 fn refused_where_nobody_listens(via: Via) {
@@ -98,10 +100,12 @@ fn timed_out_where_nobody_speaks(via: Via) {
     let mut url = place.url.clone();
     let (mut tcp, mut unix) = (None, None);
     match via {
-        Via::Tcp | Via::Tcp6 | Via::Tls => {
-            let (scheme, address) = url.split_once("://").expect("a url");
+        Via::Tcp | Via::Tcp6 | Via::Tls | Via::Ws => {
+            let (scheme, rest) = url.split_once("://").expect("a url");
+            let address = rest.split('/').next().expect("an address");
             let listener = TcpListener::bind(address).expect("listens");
-            url = format!("{scheme}://{}", listener.local_addr().expect("an address"));
+            let address = listener.local_addr().expect("an address");
+            url = format!("{scheme}://{address}");
             tcp = Some(listener);
         }
         Via::Ipc => {

@@ -7,7 +7,9 @@ mod assemble;
 mod frame;
 mod mask;
 
-pub(crate) use assemble::{Assembler, Violation};
+pub(crate) use assemble::Assembler;
+#[cfg(test)]
+use assemble::Violation;
 pub(crate) use frame::control;
 pub(super) use frame::push;
 pub(crate) use tungstenite::protocol::frame::coding::Control;
@@ -20,11 +22,12 @@ pub(crate) const MAX_CONTROL: usize = 125;
 /// Close codes, RFC 6455 section 7.4.1.
 pub(crate) mod code {
     pub(crate) const NORMAL: u16 = 1000;
-    pub(crate) const AWAY: u16 = 1001;
     pub(crate) const PROTOCOL: u16 = 1002;
     pub(crate) const UNSUPPORTED: u16 = 1003;
     pub(crate) const NO_TEXT: u16 = 1007;
     pub(crate) const TOO_BIG: u16 = 1009;
+    /// The server met what it did not expect.
+    pub(crate) const FAILED: u16 = 1011;
 
     /// Whether a peer may send it: it is defined, and not one that only stands for a close without one.
     pub(super) fn is_sendable(code: u16) -> bool {
