@@ -126,6 +126,18 @@ macro_rules! matrix {
             fn dials_over_ipc() {
                 ($exchange)(Scheme::Ipc, Side::WirebirdDials);
             }
+
+            #[cfg(feature = "ws")]
+            #[test]
+            fn listens_on_ws() {
+                ($exchange)(Scheme::Ws, Side::WirebirdListens);
+            }
+
+            #[cfg(feature = "ws")]
+            #[test]
+            fn dials_over_ws() {
+                ($exchange)(Scheme::Ws, Side::WirebirdDials);
+            }
         })*
     };
 }

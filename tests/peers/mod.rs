@@ -54,6 +54,7 @@ pub(crate) fn assert_same(found: &[u8], expected: &[u8], what: &str) {
 pub(crate) enum Scheme {
     Tcp,
     Ipc,
+    Ws,
     /// Unix-domain names without a file, which Linux has.
     Abstract,
 }
@@ -82,10 +83,14 @@ enum Held {
 impl Place {
     pub(crate) fn new(scheme: Scheme) -> Self {
         match scheme {
-            Scheme::Tcp => {
+            Scheme::Tcp | Scheme::Ws => {
                 let (port, lock) = reserve_port();
+                let url = match scheme {
+                    Scheme::Ws => format!("ws://127.0.0.1:{port}"),
+                    _ => format!("tcp://127.0.0.1:{port}"),
+                };
                 Self {
-                    url: format!("tcp://127.0.0.1:{port}"),
+                    url,
                     held: Held::Port(lock),
                 }
             }

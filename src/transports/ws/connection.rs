@@ -2,6 +2,10 @@
 //!
 //! Frames of messages are in the batch that is to be sent. Other frames go between batches, so never into the middle
 //! of one; of each kind at most one waits.
+//!
+//! An end that finishes asks with a ping whether the other has read everything, and closes when that was answered. To
+//! close first and wait for the answer would be shorter, but nng (seen in 1.5.2) answers no close, and keeps the
+//! connection for ever if one comes while it still works on the messages before it.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -21,6 +25,10 @@ use crate::wire::{Batch, Decoder, Framing, Parcel};
 /// Bytes that are read at once: first, and at most, while reads fill it.
 const SMALL: usize = 16 * 1024;
 const LARGE: usize = 256 * 1024;
+
+/// What the pings say: that we look whether the peer is there, and that nothing follows.
+const HELLO: &[u8] = b"";
+const FAREWELL: &[u8] = b"end";
 
 /// Intervals of pings in which nothing comes, until the peer is taken for lost.
 const QUIET: u32 = 2;
@@ -60,6 +68,8 @@ pub(super) struct WebConnection {
 struct Input {
     assembler: Assembler,
     early: Vec<u8>,
+    /// The peer has finished, and is to be told when all its messages were taken.
+    farewell: bool,
     /// What to tell once what came before was taken.
     end: Option<Result<()>>,
 }
@@ -71,7 +81,7 @@ struct Output {
     /// A batch was begun and not written to its end.
     amid: bool,
     pong: Option<Vec<u8>>,
-    ping: bool,
+    ping: Option<&'static [u8]>,
     /// The payload of a close frame.
     close: Option<Vec<u8>>,
     /// A close frame was written, or begun.
@@ -98,6 +108,7 @@ impl WebConnection {
             input: Mutex::new(Input {
                 assembler: Assembler::new(server, setup.recv_max),
                 early,
+                farewell: false,
                 end: None,
             }),
             output: Mutex::default(),
@@ -179,8 +190,17 @@ impl WebConnection {
                 Some(code @ (code::PROTOCOL..=code::FAILED)) => Err(Error::WebSocketClosed(code)),
                 _ => Ok(()),
             });
+        } else if input
+            .assembler
+            .take_pong()
+            .is_some_and(|pong| pong == FAREWELL)
+        {
+            input.end = Some(Ok(()));
         } else if let Some(payload) = input.assembler.take_ping() {
-            self.send_control(|output| output.pong = Some(payload));
+            input.farewell = payload == FAREWELL && !parcel.is_empty();
+            if !input.farewell {
+                self.send_control(|output| output.pong = Some(payload));
+            }
         }
         Ok(Some(more || self.stream.has_unread()))
     }
@@ -207,8 +227,8 @@ impl Output {
         }
         self.frame = if let Some(payload) = self.pong.take() {
             control(Control::Pong, &payload, masked)
-        } else if mem::take(&mut self.ping) {
-            control(Control::Ping, &[], masked)
+        } else if let Some(payload) = self.ping.take() {
+            control(Control::Ping, payload, masked)
         } else if let Some(payload) = self.close.take() {
             self.closed = true;
             control(Control::Close, &payload, masked)
@@ -218,8 +238,13 @@ impl Output {
         true
     }
 
+    fn say_close(&mut self) {
+        let normal = || code::NORMAL.to_be_bytes().to_vec();
+        self.close.get_or_insert_with(normal);
+    }
+
     fn is_pending(&self) -> bool {
-        let waits = self.pong.is_some() || self.ping || self.close.is_some();
+        let waits = self.pong.is_some() || self.ping.is_some() || self.close.is_some();
         !self.frame.is_empty() || (waits && !self.closed)
     }
 }
@@ -259,6 +284,9 @@ impl Connection for WebConnection {
 
     fn recv(&self, decoder: &mut Decoder, _: Otherwise) -> io::Result<Received> {
         let mut input = lock(&self.input);
+        if mem::take(&mut input.farewell) {
+            self.send_control(|output| output.pong = Some(FAREWELL.to_vec()));
+        }
         SCRATCH.with_borrow_mut(|scratch| {
             let mut more = false;
             if input.end.is_none() {
@@ -268,7 +296,7 @@ impl Connection for WebConnection {
                 more = may_be;
                 if !scratch.parcel.is_empty() {
                     decoder.unpack(&mut scratch.parcel);
-                    more |= input.end.is_some();
+                    more |= input.end.is_some() || input.farewell;
                     return Ok(Received::Some { more });
                 }
             }
@@ -299,15 +327,14 @@ impl Connection for WebConnection {
         {
             return Err(Error::TimedOut);
         }
-        self.send_control(|output| output.ping = true);
+        self.send_control(|output| output.ping = output.ping.or(Some(HELLO)));
         Ok(())
     }
 
     fn finish(&self) {
         self.send_control(|output| {
-            let normal = || code::NORMAL.to_be_bytes().to_vec();
-            output.close.get_or_insert_with(normal);
             output.finishing = true;
+            output.ping = Some(FAREWELL);
         });
     }
 
@@ -318,6 +345,9 @@ impl Connection for WebConnection {
 
 impl Drop for WebConnection {
     fn drop(&mut self) {
-        self.finish();
+        self.send_control(|output| {
+            output.finishing = true;
+            output.say_close();
+        });
     }
 }

@@ -110,6 +110,12 @@ pub(super) fn parse(
     input: &[u8],
     exists: impl FnOnce(&str) -> bool,
 ) -> Result<Option<(Request, usize)>, Refusal> {
+    // nng 1.x leaves out the slash of an empty path.
+    if let Some(rest) = input.strip_prefix(b"GET  HTTP/") {
+        let whole = [b"GET / HTTP/", rest].concat();
+        let parsed = parse(&whole, exists)?;
+        return Ok(parsed.map(|(request, size)| (request, size - 1)));
+    }
     match server::Request::try_parse(input) {
         Ok(Some((size, inner))) => {
             let target = inner.uri();

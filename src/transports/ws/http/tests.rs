@@ -109,6 +109,17 @@ fn what_clients_write_differently_is_taken() {
 }
 
 #[test]
+fn the_empty_path_of_nng_is_the_root() {
+    let text = text(&with("GET  HTTP/1.1"));
+    let (request, size) = parse(text.as_bytes(), |_| true).unwrap().unwrap();
+    assert_eq!((request.path.as_str(), size), ("/", text.len()));
+    assert!(matches!(
+        parse(&text.as_bytes()[..size - 1], |_| true),
+        Ok(None)
+    ));
+}
+
+#[test]
 fn an_offered_extension_is_not_accepted() {
     let offered = with("Sec-WebSocket-Extensions: permessage-deflate");
     let response = answer(&offered, &EndpointOptions::new()).unwrap();
@@ -134,6 +145,8 @@ fn each_fault_of_a_request_has_its_status() {
         ("GET /%ff HTTP/1.1", 400),
         ("GET /%0a HTTP/1.1", 404),
         ("GET HTTP/1.1", 400),
+        ("GET  HTTP/1.0", 505),
+        ("GET  HTTP/1.1", 404),
         ("Content-Length: 1", 413),
         ("Content-Length: many", 413),
         ("Transfer-Encoding: chunked", 413),
