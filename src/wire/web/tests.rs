@@ -429,7 +429,7 @@ fn a_message_of_many_parts_takes_little_more_memory_than_its_bytes() {
             .unwrap();
     }
     assembler
-        .feed(&mut vec![0, 127, 0, 0, 0, 0, 0, 1, 0, 0], &mut parcel)
+        .feed(&mut [0, 127, 0, 0, 0, 0, 0, 1, 0, 0], &mut parcel)
         .unwrap();
     let body = assembler.space().unwrap();
     assert_eq!(body.len(), 201 * 20_000);
