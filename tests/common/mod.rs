@@ -36,6 +36,7 @@ pub(crate) enum Via {
     Tls,
     Descriptor,
     Ws,
+    Wss,
 }
 
 /// A URL to listen at that nobody else uses, and the directory it needs.
@@ -65,6 +66,7 @@ impl Via {
             Self::Tls => ("tls+tcp://127.0.0.1:0".into(), None),
             Self::Descriptor => ("socket://".into(), None),
             Self::Ws => ("ws://127.0.0.1:0/test".into(), None),
+            Self::Wss => ("wss://127.0.0.1:0/test".into(), None),
         };
         Place { url, dir }
     }

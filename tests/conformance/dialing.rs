@@ -31,7 +31,7 @@ impl Spot {
             _port: None,
         };
         let (address, domain) = match via {
-            Via::Tcp | Via::Tls | Via::Ws => ("127.0.0.1:0", Domain::IPV4),
+            Via::Tcp | Via::Tls | Via::Ws | Via::Wss => ("127.0.0.1:0", Domain::IPV4),
             Via::Tcp6 => ("[::1]:0", Domain::IPV6),
             _ => return spot,
         };
@@ -61,9 +61,9 @@ macro_rules! over {
 }
 
 over! {
-    refused_where_nobody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls ws Ws;
-    timed_out_where_nobody_speaks: ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls ws Ws;
-    address_in_use_where_somebody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls ws Ws;
+    refused_where_nobody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls ws Ws wss Wss;
+    timed_out_where_nobody_speaks: ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls ws Ws wss Wss;
+    address_in_use_where_somebody_listens: inproc Inproc ipc Ipc abstract_name Abstract tcp Tcp tcp6 Tcp6 tls Tls ws Ws wss Wss;
 }
 
 fn refused_where_nobody_listens(via: Via) {
@@ -100,7 +100,7 @@ fn timed_out_where_nobody_speaks(via: Via) {
     let mut url = place.url.clone();
     let (mut tcp, mut unix) = (None, None);
     match via {
-        Via::Tcp | Via::Tcp6 | Via::Tls | Via::Ws => {
+        Via::Tcp | Via::Tcp6 | Via::Tls | Via::Ws | Via::Wss => {
             let (scheme, rest) = url.split_once("://").expect("a url");
             let address = rest.split('/').next().expect("an address");
             let listener = TcpListener::bind(address).expect("listens");
