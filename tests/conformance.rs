@@ -26,7 +26,6 @@ macro_rules! matrix {
             matrix!(@ $row tcp6 Tcp6);
             matrix!(@ $row tls Tls);
             matrix!(@ $row descriptor Descriptor);
-            #[cfg(feature = "ws")]
             matrix!(@ $row ws Ws);
             matrix!(@ $row wss Wss);
         }

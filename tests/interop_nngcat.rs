@@ -167,13 +167,11 @@ macro_rules! matrix {
                 ($exchange)(Scheme::Ipc, Side::WirebirdDials);
             }
 
-            #[cfg(feature = "ws")]
             #[test]
             fn listens_on_ws() {
                 ($exchange)(Scheme::Ws, Side::WirebirdListens);
             }
 
-            #[cfg(feature = "ws")]
             #[test]
             fn dials_over_ws() {
                 ($exchange)(Scheme::Ws, Side::WirebirdDials);

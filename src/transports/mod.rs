@@ -48,6 +48,7 @@ pub(crate) fn find(url: &Url) -> Result<&'static dyn Transport> {
         #[cfg(all(feature = "tls", feature = "ws"))]
         url::Transport::Wss => &ws::WSS,
         url::Transport::Descriptor => &descriptor::Descriptor,
+        #[allow(unreachable_patterns, reason = "a build may have them all")]
         _ => {
             let reason = format!("this build has no transport for {}://", url.scheme());
             return Err(Error::bad_url(

@@ -19,9 +19,9 @@ macro_rules! over_every_transport {
             over_every_transport!(@ $check tcp Tcp);
             over_every_transport!(@ $check tcp6 Tcp6);
             over_every_transport!(@ $check tls Tls);
+            over_every_transport!(@ $check descriptor Descriptor);
             over_every_transport!(@ $check ws Ws);
             over_every_transport!(@ $check wss Wss);
-            over_every_transport!(@ $check descriptor Descriptor);
         }
     )*};
     (@ $check:ident $name:ident $via:ident) => {

@@ -5,6 +5,7 @@ use std::mem;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use super::Secret;
 use super::connection::WebConnection;
 use super::http::{self, Asked, MAX_HEAD, Refusal, Request};
 use super::site::{Place, Places};
@@ -197,13 +198,16 @@ impl Handshake for Dialed {
 /// A connection that waits for a listener, with its request if that was read already.
 pub(super) struct Arrival {
     exchange: Exchange,
+    /// What it is encrypted with.
+    secret: Secret,
     request: Option<(Request, usize)>,
 }
 
-impl From<Box<dyn ByteStream>> for Arrival {
-    fn from(stream: Box<dyn ByteStream>) -> Self {
+impl Arrival {
+    pub(super) fn new(stream: Box<dyn ByteStream>, secret: Secret) -> Self {
         Self {
             exchange: Exchange::new(stream),
+            secret,
             request: None,
         }
     }
@@ -212,8 +216,11 @@ impl From<Box<dyn ByteStream>> for Arrival {
 /// A connection that is asked of us.
 pub(super) struct Accepted {
     exchange: Exchange,
+    secret: Secret,
     places: Arc<Places>,
     place: Arc<Place>,
+    /// What the listener's own connections are encrypted with.
+    own_secret: Secret,
     info: ProtocolInfo,
     setup: Setup,
     stage: Stage,
@@ -237,12 +244,14 @@ enum Stage {
 impl Accepted {
     pub(super) fn new(
         arrival: Arrival,
-        (places, place): (&Arc<Places>, &Arc<Place>),
+        (places, place, own_secret): (&Arc<Places>, &Arc<Place>, Secret),
         info: ProtocolInfo,
         setup: Setup,
     ) -> Self {
         Self {
             exchange: arrival.exchange,
+            secret: arrival.secret,
+            own_secret,
             places: places.clone(),
             place: place.clone(),
             info,
@@ -262,6 +271,9 @@ impl Accepted {
                 return Err(Refusal::crowded());
             }
             return Ok(Stage::Elsewhere(place, request, size));
+        }
+        if self.secret != self.own_secret {
+            return Err(Refusal::misdirected());
         }
         let response = request.accept(self.info, &self.setup.options)?;
         self.exchange.output = response.into_bytes();
@@ -358,6 +370,7 @@ impl Handshake for Accepted {
         if let Stage::Elsewhere(place, request, size) = self.stage {
             place.put(Arrival {
                 exchange: self.exchange,
+                secret: self.secret,
                 request: Some((request, size)),
             });
         }

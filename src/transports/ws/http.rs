@@ -64,6 +64,11 @@ impl Refusal {
         Self::with(404, Error::NotFound)
     }
 
+    /// The connection came through another listener, and is encrypted in another way than its own are.
+    pub(super) fn misdirected() -> Self {
+        Self::with(421, Error::PermissionDenied)
+    }
+
     /// Too many wait for the listener at the path.
     pub(super) fn crowded() -> Self {
         Self::with(503, Error::Busy)
@@ -76,6 +81,7 @@ impl Refusal {
             404 => ("Not Found", ""),
             405 => ("Method Not Allowed", "Allow: GET\r\n"),
             413 => ("Content Too Large", ""),
+            421 => ("Misdirected Request", ""),
             426 => ("Upgrade Required", "Upgrade: websocket\r\n"),
             431 => ("Request Header Fields Too Large", ""),
             503 => ("Service Unavailable", ""),

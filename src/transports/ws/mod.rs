@@ -1,5 +1,4 @@
-//! `ws://`, and what goes over an encrypted stream in the same way: WebSocket connections that begin with an HTTP
-//! request.
+//! `ws://` and, inside TLS, `wss://`: WebSocket connections, which begin with an HTTP request.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -12,6 +11,8 @@ use super::{Acceptor, Handshake, Setup, Transport, tcp};
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::protocols::ProtocolInfo;
+#[cfg(feature = "tls")]
+use crate::tls::TlsConfig;
 use crate::url::Url;
 
 mod connection;
@@ -19,34 +20,51 @@ mod handshake;
 mod http;
 mod site;
 
-use handshake::{Accepted, Dialed};
+use handshake::{Accepted, Arrival, Dialed};
 use site::Seat;
 
 /// A transport of WebSocket frames over some byte stream.
 pub(super) struct Web {
-    /// Whether the stream is encrypted.
-    secure: bool,
     dialed: fn(Plain, &Url, &Setup) -> Result<Box<dyn ByteStream>>,
     accepted: fn(Plain, &Setup) -> io::Result<Box<dyn ByteStream>>,
+    secret: fn(&Setup) -> Result<Secret>,
 }
 
 /// Over tcp as it is.
 pub(super) static WS: Web = Web {
-    secure: false,
     dialed: |stream, _, _| Ok(Box::new(stream)),
     accepted: |stream, _| Ok(Box::new(stream)),
+    secret: |_| Ok(None),
 };
 
-/// Over tls+tcp's stream.
+/// Inside TLS.
 #[cfg(feature = "tls")]
 pub(super) static WSS: Web = Web {
-    secure: true,
-    dialed: |stream, url, setup| Ok(Box::new(Encrypted::dialed(stream, url, &setup.options)?)),
+    dialed: |stream, url, setup| {
+        let stream = Encrypted::dialed(stream, url, &setup.options)?;
+        Ok(Box::new(stream))
+    },
     accepted: |stream, setup| {
-        let stream = Encrypted::accepted(stream, &setup.options);
-        Ok(Box::new(stream.map_err(io::Error::other)?))
+        let stream = Encrypted::accepted(stream, &setup.options).map_err(io::Error::other)?;
+        Ok(Box::new(stream))
+    },
+    secret: |setup| {
+        let config = setup.options.tls_config();
+        // A certificate that cannot be used is told of now, not to the first peer.
+        config.server()?;
+        Ok(Some(config.clone()))
     },
 };
+
+/// What the connections of a listener are encrypted with, if they are.
+#[cfg(feature = "tls")]
+type Secret = Option<TlsConfig>;
+#[cfg(not(feature = "tls"))]
+type Secret = Option<Nothing>;
+
+#[cfg(not(feature = "tls"))]
+#[derive(Clone, PartialEq, Eq)]
+enum Nothing {}
 
 impl Transport for Web {
     fn needs_lookup(&self, url: &Url) -> bool {
@@ -70,15 +88,11 @@ impl Transport for Web {
         setup: &Setup,
         arrived: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Box<dyn Acceptor>> {
-        #[cfg(feature = "tls")]
-        if self.secure {
-            // A certificate that cannot be used is told of now, not to the first peer.
-            setup.options.tls_config().server()?;
-        }
         Ok(Box::new(WebAcceptor {
             info: info(setup)?,
-            seat: Seat::take(url, self.secure, arrived)?,
+            seat: Seat::take(url, (self.secret)(setup)?, arrived)?,
             accepted: self.accepted,
+            secret: self.secret,
         }))
     }
 }
@@ -93,6 +107,7 @@ struct WebAcceptor {
     info: ProtocolInfo,
     seat: Seat,
     accepted: fn(Plain, &Setup) -> io::Result<Box<dyn ByteStream>>,
+    secret: fn(&Setup) -> Result<Secret>,
 }
 
 impl Acceptor for WebAcceptor {
@@ -101,20 +116,17 @@ impl Acceptor for WebAcceptor {
     }
 
     fn accept(&self, setup: &Setup) -> io::Result<Box<dyn Handshake>> {
-        let seat = (&self.seat.places, &self.seat.place);
+        let secret = (self.secret)(setup).map_err(io::Error::other)?;
         let arrival = match self.seat.place.next() {
             Some(arrival) => arrival,
             None => {
                 let stream = self.seat.bound.accept(&setup.options)?;
-                (self.accepted)(stream, setup)?.into()
+                Arrival::new((self.accepted)(stream, setup)?, secret.clone())
             }
         };
-        Ok(Box::new(Accepted::new(
-            arrival,
-            seat,
-            self.info,
-            setup.clone(),
-        )))
+        let seat = (&self.seat.places, &self.seat.place, secret);
+        let accepted = Accepted::new(arrival, seat, self.info, setup.clone());
+        Ok(Box::new(accepted))
     }
 
     fn url(&self) -> &Url {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use socket2::Socket;
 
 use super::handshake::Arrival;
-use super::http;
+use super::{Secret, http};
 use crate::engine::lock;
 use crate::error::{Error, Result};
 use crate::transports::tcp::{self, Bound};
@@ -20,14 +20,13 @@ use crate::url::Url;
 /// Connections that may wait in an inbox: a listener takes them as soon as it is told.
 const WAITING: usize = 128;
 
-/// An address, and whether what is spoken there is encrypted.
-type Key = (SocketAddr, bool);
-
 /// The ports that are listened at.
-static SITES: Mutex<BTreeMap<Key, Site>> = Mutex::new(BTreeMap::new());
+static SITES: Mutex<BTreeMap<SocketAddr, Site>> = Mutex::new(BTreeMap::new());
 
 struct Site {
     socket: Socket,
+    /// The same for all: whose path is asked for is not known before.
+    secret: Secret,
     places: Arc<Places>,
 }
 
@@ -47,32 +46,32 @@ pub(super) struct Seat {
     pub(super) bound: Bound,
     pub(super) places: Arc<Places>,
     pub(super) place: Arc<Place>,
-    key: Key,
 }
 
 impl Seat {
     /// Takes a path of a port that the process listens at already, or of a new one.
     pub(super) fn take(
         url: &Url,
-        secure: bool,
+        secret: Secret,
         arrived: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self> {
         let addresses = tcp::bindable(url)?;
         let mut sites = lock(&SITES);
-        let known = |address: &SocketAddr| sites.contains_key(&(*address, secure));
-        let bound = match addresses.iter().copied().find(known) {
-            Some(address) => Bound {
-                socket: sites[&(address, secure)].socket.try_clone()?,
+        let known = |address: &SocketAddr| sites.get_key_value(address);
+        let bound = match addresses.iter().find_map(known) {
+            Some((_, site)) if site.secret != secret => return Err(Error::AddressInUse),
+            Some((&address, site)) => Bound {
+                socket: site.socket.try_clone()?,
                 url: url.clone().with_port(address.port()),
                 address,
             },
             None => Bound::at(url, addresses)?,
         };
-        let key = (bound.address, secure);
-        let site = match sites.entry(key) {
+        let site = match sites.entry(bound.address) {
             Entry::Occupied(site) => site.into_mut(),
             Entry::Vacant(vacant) => vacant.insert(Site {
                 socket: bound.socket.try_clone()?,
+                secret,
                 places: Arc::default(),
             }),
         };
@@ -82,7 +81,6 @@ impl Seat {
             bound,
             places,
             place,
-            key,
         })
     }
 }
@@ -91,7 +89,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         let mut sites = lock(&SITES);
         if self.places.remove(&self.place.path) {
-            sites.remove(&self.key);
+            sites.remove(&self.bound.address);
         }
     }
 }
