@@ -1,2 +1,8 @@
 //! A broker made of this crate's sockets: queues, topics and functions with access control.
 
+#[cfg_attr(not(test), expect(dead_code))]
+mod dedupe;
+#[cfg_attr(not(test), expect(dead_code))]
+mod queue;
+#[cfg_attr(not(test), expect(dead_code, unused_imports))]
+mod topics;
