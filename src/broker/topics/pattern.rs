@@ -10,8 +10,8 @@ const MAX_LENGTH: usize = 100;
 /// The name of a topic, or a pattern with wildcards.
 ///
 /// Both `/` and `.` separate segments. The segment `*` stands for any one segment, and `>` at the end for one or more.
-/// A separator matches either one: `orders.*` matches `orders/eu`. Without wildcards nothing but the name itself
-/// matches.
+/// In a pattern they mean the same: `orders.*` is `orders/*`, and matches `orders/eu` and `orders.eu`. Without wildcards
+/// nothing but the name itself matches.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Pattern {
     text: String,
@@ -38,12 +38,16 @@ impl Pattern {
                 return Err(PatternError::Rest);
             }
         }
-        Ok(Self {
-            text: text.to_owned(),
-            wild: text.contains(['*', '>']),
-        })
+        let wild = text.contains(['*', '>']);
+        let text = if wild {
+            text.replace('.', "/")
+        } else {
+            text.to_owned()
+        };
+        Ok(Self { text, wild })
     }
 
+    /// The name, or the pattern with `/` between its segments.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
     }
