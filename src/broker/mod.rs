@@ -3,4 +3,10 @@
 #[cfg_attr(not(test), expect(dead_code))]
 mod crypto;
 #[cfg_attr(not(test), expect(dead_code))]
+mod dedupe;
+#[cfg_attr(not(test), expect(dead_code))]
 mod pool;
+#[cfg_attr(not(test), expect(dead_code))]
+mod queue;
+#[cfg_attr(not(test), expect(dead_code, unused_imports))]
+mod topics;

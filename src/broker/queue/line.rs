@@ -1,0 +1,78 @@
+//! Those who wait, in the order they came, to be found by their id and by their session as well.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::{SessionId, Waiter, WaiterId};
+
+/// A line of waiters, each of which brings a `P`. Every operation costs O(log n) for each waiter that it removes.
+pub(super) struct Line<P> {
+    places: BTreeMap<u64, (Waiter, P)>,
+    by_id: HashMap<WaiterId, u64>,
+    by_session: BTreeSet<(SessionId, u64)>,
+    next: u64,
+}
+
+impl<P> Line<P> {
+    pub(super) fn new() -> Self {
+        Self {
+            places: BTreeMap::new(),
+            by_id: HashMap::new(),
+            by_session: BTreeSet::new(),
+            next: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Adds a waiter at the end. Its id is not in the line yet.
+    pub(super) fn push(&mut self, waiter: Waiter, brings: P) {
+        let place = self.next;
+        self.next += 1;
+        let twice = self.by_id.insert(waiter.id, place);
+        debug_assert_eq!(twice, None, "waiter {} waits already", waiter.id);
+        self.by_session.insert((waiter.session, place));
+        self.places.insert(place, (waiter, brings));
+    }
+
+    pub(super) fn front(&self) -> Option<&P> {
+        self.places.first_key_value().map(|(_, (_, brings))| brings)
+    }
+
+    pub(super) fn pop(&mut self) -> Option<(Waiter, P)> {
+        let (&place, _) = self.places.first_key_value()?;
+        self.leave(place)
+    }
+
+    pub(super) fn remove(&mut self, id: WaiterId) -> Option<P> {
+        let &place = self.by_id.get(&id)?;
+        self.leave(place).map(|(_, brings)| brings)
+    }
+
+    /// Removes the waiters of a session, in their order.
+    pub(super) fn remove_session(&mut self, session: SessionId) -> Vec<(WaiterId, P)> {
+        let places = self.by_session.range((session, 0)..=(session, u64::MAX));
+        let places: Vec<u64> = places.map(|&(_, place)| place).collect();
+        let left = places.into_iter().filter_map(|place| self.leave(place));
+        left.map(|(waiter, brings)| (waiter.id, brings)).collect()
+    }
+
+    /// Removes everybody, in their order.
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = (Waiter, P)> + use<P> {
+        self.by_id.clear();
+        self.by_session.clear();
+        std::mem::take(&mut self.places).into_values()
+    }
+
+    fn leave(&mut self, place: u64) -> Option<(Waiter, P)> {
+        let (waiter, brings) = self.places.remove(&place)?;
+        self.by_id.remove(&waiter.id);
+        self.by_session.remove(&(waiter.session, place));
+        Some((waiter, brings))
+    }
+}

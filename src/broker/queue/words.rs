@@ -1,0 +1,173 @@
+//! The words in which a queue and its caller speak.
+
+/// Names a session; never reused while the broker runs.
+pub(crate) type SessionId = u64;
+
+/// Names an operation that waits; never reused while the broker runs.
+pub(crate) type WaiterId = u64;
+
+/// What a queue has to know of its items. The answers must not change.
+pub(crate) trait Item {
+    /// What it counts for against the capacity in bytes.
+    fn bytes(&self) -> usize;
+
+    /// The millisecond from which on it is expired, if ever.
+    fn expires_at(&self) -> Option<i64>;
+
+    /// Whether a durable queue is to keep it over a restart.
+    fn durable(&self) -> bool;
+}
+
+/// Where a durable queue writes down its durable items.
+///
+/// Neither call fails: a store that cannot write remembers that, and whoever answers the clients asks it first.
+pub(crate) trait Store<T> {
+    /// An item was accepted. Numbers rise, and none is used twice.
+    fn append(&mut self, seq: u64, item: &T);
+
+    /// An item that was appended will not be handed out again.
+    fn settle(&mut self, seq: u64);
+}
+
+/// An operation that may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiter {
+    pub(crate) id: WaiterId,
+    pub(crate) session: SessionId,
+}
+
+/// An item that is in flight. It ends with [`acknowledge`](super::Queue::acknowledge) or
+/// [`put_back`](super::Queue::put_back) of the queue it came from.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the item is lost if it is neither acknowledged nor put back"]
+pub(crate) struct Delivery<T> {
+    pub(super) seq: u64,
+    pub(super) offered_at: i64,
+    pub(super) attempts: u32,
+    pub(super) item: T,
+}
+
+impl<T> Delivery<T> {
+    pub(crate) fn item(&self) -> &T {
+        &self.item
+    }
+
+    /// Its place in the queue's order, as the store knows it.
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// How often it was handed out, this time included.
+    pub(crate) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+}
+
+/// What became of an offer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Offered<T> {
+    /// Accepted.
+    Done,
+    /// There is no room, and the offer may not wait.
+    Full(T),
+    /// There is no room; the waiter's outcome will be among the [`Effects`].
+    Waiting,
+    /// There is no room, and too many wait already.
+    Busy(T),
+    /// It would not fit into the queue if that were empty.
+    TooLarge(T),
+}
+
+/// What became of a poll.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Polled<T> {
+    Item(Delivery<T>),
+    /// There is nothing, and the poll may not wait.
+    Empty,
+    /// There is nothing; the waiter's outcome will be among the [`Effects`].
+    Waiting,
+    /// There is nothing, and too many wait already.
+    Busy,
+}
+
+/// How a wait ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome<T> {
+    /// A poll has got an item.
+    Got(Delivery<T>),
+    /// An offer was accepted.
+    Accepted,
+    /// The queue is gone. An offer has its item back.
+    Removed(Option<T>),
+}
+
+/// A wait that has ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Woken<T> {
+    pub(crate) waiter: Waiter,
+    pub(crate) outcome: Outcome<T>,
+}
+
+/// Why an item that had been accepted will not be handed out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Expired,
+    /// A circular queue made room for a newer item.
+    Evicted,
+}
+
+/// An item that was accepted and will not be handed out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Dead<T> {
+    pub(crate) cause: Cause,
+    pub(crate) item: T,
+}
+
+/// What the caller has to carry out, in this order. Calls add to it.
+#[derive(Debug)]
+pub(crate) struct Effects<T> {
+    pub(crate) woken: Vec<Woken<T>>,
+    pub(crate) dead: Vec<Dead<T>>,
+}
+
+impl<T> Default for Effects<T> {
+    fn default() -> Self {
+        Self {
+            woken: Vec::new(),
+            dead: Vec::new(),
+        }
+    }
+}
+
+/// An operation that was waiting, and does no more.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cancelled<T> {
+    Poll,
+    /// The item was not accepted.
+    Offer(T),
+}
+
+/// What a queue holds at a moment, and what it has done since it was made.
+///
+/// `offered` is the sum of `size`, `in_flight`, `acknowledged`, `expired`, `evicted` and `purged`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Stats {
+    pub(crate) size: usize,
+    pub(crate) bytes: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) waiting_polls: usize,
+    pub(crate) waiting_offers: usize,
+    /// Milliseconds since the oldest item in the queue was accepted.
+    pub(crate) oldest_age: Option<i64>,
+    /// Items accepted, or restored.
+    pub(crate) offered: u64,
+    /// Items handed out, each time.
+    pub(crate) polled: u64,
+    pub(crate) put_back: u64,
+    pub(crate) acknowledged: u64,
+    pub(crate) expired: u64,
+    pub(crate) evicted: u64,
+    pub(crate) purged: u64,
+    /// Offers that were not accepted.
+    pub(crate) rejected: u64,
+}
