@@ -1,12 +1,37 @@
-//! A broker made of this crate's sockets: queues, topics and functions with access control.
+//! A broker made of this crate's sockets: queues, topics and functions for clients in any language.
 
-#[cfg_attr(not(test), expect(dead_code))]
+mod caller;
+mod client;
+mod codec;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "signed sessions have no options yet")
+)]
 mod crypto;
 #[cfg_attr(not(test), expect(dead_code))]
 mod dedupe;
-#[cfg_attr(not(test), expect(dead_code))]
+mod error;
+mod hub;
+mod json;
+mod message;
 mod pool;
-#[cfg_attr(not(test), expect(dead_code))]
+#[cfg_attr(not(test), expect(dead_code, reason = "durable queues use the rest"))]
 mod queue;
+mod router;
+mod server;
 #[cfg_attr(not(test), expect(dead_code, unused_imports))]
 mod topics;
+
+pub use client::{Client, ClientOptions};
+pub use codec::{DecodeError, DecodeFault, Encoding, decode, encode};
+pub use error::{Error, Refusal, Result};
+pub use json::{JsonError, JsonFault};
+pub use message::limits::{
+    MAX_DESTINATION, MAX_HEADER_BYTES, MAX_HEADER_KEY, MAX_HEADERS, MAX_MIMETYPE, MAX_NESTING,
+    MAX_REQUEST_ID, MAX_SUBJECT, check_name, check_pattern, is_reserved,
+};
+pub use message::{
+    Category, Charset, ExpiryUnit, Field, Message, MessageError, MessageSize, MessageType, Status,
+};
+pub use router::Stats;
+pub use server::{Broker, BrokerOptions, HandlerError, QueueStatus, QueueType};

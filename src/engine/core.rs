@@ -229,6 +229,15 @@ impl Core {
         unsubscribed
     }
 
+    /// Lets the machine look at what it shares with others, and at the time.
+    #[cfg(feature = "broker")]
+    pub(crate) fn poke(&self) {
+        let mut state = self.lock();
+        let State { machine, world, .. } = &mut *state;
+        machine.timeout(world);
+        self.finish(state);
+    }
+
     // ---- looking ----
 
     /// Whether a receive on the default context would give a message now.

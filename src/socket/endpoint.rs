@@ -20,7 +20,7 @@ pub struct Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(core: Arc<Dialing>) -> Self {
+    pub(crate) fn new(core: Arc<Dialing>) -> Self {
         Self { core }
     }
 
@@ -104,7 +104,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(core: Arc<Listening>) -> Self {
+    pub(crate) fn new(core: Arc<Listening>) -> Self {
         Self { core }
     }
 

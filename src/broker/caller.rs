@@ -1,0 +1,306 @@
+//! The client's side of a connection as a socket's protocol: requests go out, each from a context of its own, and answers
+//! find the context by the request's id. What belongs to no request is a publication.
+//!
+//! While there is no connection, or it is not encrypted yet, requests wait to be sent. One that was sent and whose
+//! connection breaks fails: whether it was done nobody knows.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::codec::{Encoding, decode, encode};
+use super::crypto::{Cipher, Greeting, PublicKey};
+use super::message::{Message as Letter, MessageType};
+use crate::engine::lock;
+use crate::error::{Error, Result};
+use crate::message::{Message, PipeId};
+use crate::protocols::{CtxId, Dropped, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, Sent, info};
+
+/// What a message of pair version 1 begins with when it has passed no device.
+const FIRST_HOP: u32 = 1;
+/// Publications that wait for their handlers at most; the oldest gives way.
+const MOST_PUBLICATIONS: usize = 10_000;
+
+/// What the machine and the client's methods share. Locked inside the socket's lock.
+#[derive(Default)]
+pub(super) struct Desk {
+    /// The requests that contexts are to send, until they have.
+    pub(super) asking: IdMap<CtxId, Letter>,
+    /// Answers, until they are fetched.
+    pub(super) answers: IdMap<CtxId, Letter>,
+    pub(super) publications: VecDeque<Letter>,
+    /// Subscriptions, to be made again on a new connection.
+    pub(super) subscriptions: HashMap<String, Letter>,
+    pub(super) missed: u64,
+}
+
+/// How a client wants its connection to be.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Security {
+    pub(super) encrypt: bool,
+    /// The key that the broker must prove to have.
+    pub(super) server: Option<PublicKey>,
+}
+
+/// The machine.
+pub(super) struct Caller {
+    desk: Arc<Mutex<Desk>>,
+    security: Security,
+    link: Option<Link>,
+    /// Which context waits for the answer with this id.
+    waiting: HashMap<Uuid, CtxId>,
+    asked: IdMap<CtxId, Uuid>,
+    /// Contexts whose connection broke while they waited.
+    broken: Vec<CtxId>,
+}
+
+struct Link {
+    pipe: PipeId,
+    ready: bool,
+    state: State,
+}
+
+enum State {
+    Plain,
+    Greeting(Option<Greeting>),
+    Secret(Box<Cipher>),
+}
+
+impl Caller {
+    pub(super) fn new(desk: Arc<Mutex<Desk>>, security: Security) -> Self {
+        Self {
+            desk,
+            security,
+            link: None,
+            waiting: HashMap::new(),
+            asked: IdMap::default(),
+            broken: Vec::new(),
+        }
+    }
+
+    fn can_ask(&self) -> bool {
+        self.link
+            .as_ref()
+            .is_some_and(|link| link.ready && !matches!(link.state, State::Greeting(_)))
+    }
+
+    /// Sends a request over the connection, which must be able to take one.
+    fn ask(&mut self, letter: &Letter, io: &mut dyn Io) -> Result<()> {
+        let Some(link) = &mut self.link else {
+            return Err(Error::ConnectionReset);
+        };
+        let plain = encode(letter, Encoding::Binary);
+        let frame = match &mut link.state {
+            State::Secret(cipher) => Bytes::from(
+                cipher
+                    .seal(&plain)
+                    .map_err(|_| Error::Malformed("an encrypted session is used up"))?,
+            ),
+            _ => plain,
+        };
+        link.push(frame.into(), io);
+        Ok(())
+    }
+
+    /// The connection can be used: subscriptions are made again, and those who wait may send.
+    fn established(&mut self, io: &mut dyn Io) {
+        let subscriptions: Vec<Letter> = lock(&self.desk).subscriptions.values().cloned().collect();
+        for subscription in subscriptions {
+            // The pipe is new; it takes more than its limit for once. One that is broken is told of by the engine.
+            let _ = self.ask(&subscription, io);
+        }
+        if self.can_ask() {
+            io.wake_send_all(CtxId::SOCKET);
+            self.wake_senders(io);
+        }
+    }
+
+    fn wake_senders(&self, io: &mut dyn Io) {
+        let waiting: Vec<CtxId> = lock(&self.desk).asking.keys().copied().collect();
+        for ctx in waiting {
+            io.wake_send(ctx);
+        }
+    }
+
+    fn read(&mut self, body: &[u8], io: &mut dyn Io) -> Result<()> {
+        let Some(link) = &mut self.link else {
+            return Ok(());
+        };
+        let plain = match &mut link.state {
+            State::Plain => Bytes::copy_from_slice(body),
+            State::Secret(cipher) => cipher
+                .open(body)
+                .map(Bytes::from)
+                .map_err(|_| Error::Malformed("an encrypted frame that is not as it was sent"))?,
+            State::Greeting(greeting) => {
+                let Some(greeting) = greeting.take() else {
+                    return Err(Error::BadHandshake);
+                };
+                let (cipher, _) = greeting
+                    .answered(body, self.security.server.as_ref(), None)
+                    .map_err(|_| Error::Malformed("the broker does not prove to have its key"))?;
+                link.state = State::Secret(Box::new(cipher));
+                self.established(io);
+                return Ok(());
+            }
+        };
+        let (letter, _) =
+            decode(plain).map_err(|_| Error::Malformed("an answer that cannot be read"))?;
+        self.deliver(letter, io);
+        Ok(())
+    }
+
+    fn deliver(&mut self, letter: Letter, io: &mut dyn Io) {
+        let mut desk = lock(&self.desk);
+        if letter.kind() == MessageType::Response {
+            let Some(ctx) = self.waiting.remove(&letter.id()) else {
+                // Its caller has given up.
+                return io.dropped(Dropped::Unwanted);
+            };
+            desk.answers.insert(ctx, letter);
+            io.wake_recv(ctx);
+            return;
+        }
+        if desk.publications.len() >= MOST_PUBLICATIONS {
+            desk.publications.pop_front();
+            desk.missed += 1;
+            io.dropped(Dropped::RecvQueueFull);
+        }
+        desk.publications.push_back(letter);
+        io.wake_recv(CtxId::SOCKET);
+    }
+
+    fn forget(&mut self, ctx: CtxId) {
+        if let Some(id) = self.asked.remove(&ctx) {
+            self.waiting.remove(&id);
+        }
+        self.broken.retain(|&broken| broken != ctx);
+        let mut desk = lock(&self.desk);
+        desk.answers.remove(&ctx);
+        desk.asking.remove(&ctx);
+    }
+}
+
+impl Link {
+    fn push(&mut self, mut message: Message, io: &mut dyn Io) {
+        message.header_clear();
+        // One word fits into an empty header.
+        let _ = message.header_append_u32(FIRST_HOP);
+        self.ready = io.push(self.pipe, &message);
+    }
+}
+
+impl Protocol for Caller {
+    fn info(&self) -> ProtocolInfo {
+        info::PAIR1
+    }
+
+    fn add_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) -> Result<()> {
+        if self.link.is_some() {
+            return Err(Error::Rejected);
+        }
+        let mut link = Link {
+            pipe,
+            ready: true,
+            state: State::Plain,
+        };
+        if self.security.encrypt {
+            let (greeting, hello) = Greeting::new().map_err(|_| Error::OutOfMemory)?;
+            link.state = State::Greeting(Some(greeting));
+            link.push(hello.into(), io);
+            self.link = Some(link);
+        } else {
+            self.link = Some(link);
+            self.established(io);
+        }
+        Ok(())
+    }
+
+    fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
+        if self.link.take_if(|link| link.pipe == pipe).is_none() {
+            return;
+        }
+        for (_, ctx) in self.waiting.drain() {
+            self.broken.push(ctx);
+            io.wake_recv_all(ctx);
+        }
+    }
+
+    fn writable(&mut self, pipe: PipeId, io: &mut dyn Io) {
+        if let Some(link) = &mut self.link
+            && link.pipe == pipe
+        {
+            link.ready = true;
+            self.wake_senders(io);
+        }
+    }
+
+    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
+        let mut more = io.peek(pipe).is_some();
+        while more {
+            let mut message = Message::new();
+            more = io.take(pipe, &mut message).is_some();
+            let read = match message.body().get(size_of::<u32>()..) {
+                Some(body) => self.read(body, io),
+                None => Err(Error::Malformed("a message without a hop count")),
+            };
+            if let Err(why) = read {
+                io.close_pipe(pipe, why);
+                break;
+            }
+        }
+        Flow::Taken
+    }
+
+    /// Sends what the desk has for the context.
+    fn send(&mut self, ctx: CtxId, _: OpId, _: &mut Message, io: &mut dyn Io) -> Sent {
+        if !self.can_ask() {
+            return Sent::Full;
+        }
+        let Some(letter) = lock(&self.desk).asking.remove(&ctx) else {
+            return Sent::Failed(Error::InvalidState("there is nothing to ask"));
+        };
+        if !letter.is_oneway() {
+            self.waiting.insert(letter.id(), ctx);
+            self.asked.insert(ctx, letter.id());
+        }
+        match self.ask(&letter, io) {
+            Ok(()) => Sent::Done,
+            Err(error) => Sent::Failed(error),
+        }
+    }
+
+    fn cancel_send(&mut self, ctx: CtxId, _: OpId, _: &mut dyn Io) -> Option<Message> {
+        self.forget(ctx);
+        None
+    }
+
+    fn recv(&mut self, ctx: CtxId, _: OpId, _: &mut Message, _: &mut dyn Io) -> Result<bool> {
+        if let Some(at) = self.broken.iter().position(|&broken| broken == ctx) {
+            self.broken.swap_remove(at);
+            return Err(Error::ConnectionReset);
+        }
+        let desk = lock(&self.desk);
+        Ok(if ctx == CtxId::SOCKET {
+            !desk.publications.is_empty()
+        } else {
+            desk.answers.contains_key(&ctx)
+        })
+    }
+
+    fn cancel_recv(&mut self, ctx: CtxId, _: OpId, _: &mut dyn Io) {
+        if ctx != CtxId::SOCKET {
+            self.forget(ctx);
+        }
+    }
+
+    fn open_context(&mut self, _: CtxId) -> Result<()> {
+        Ok(())
+    }
+
+    fn close_context(&mut self, ctx: CtxId, _: &mut dyn Io) {
+        self.forget(ctx);
+    }
+}

@@ -1,0 +1,470 @@
+//! The broker as a socket's protocol: it speaks pair version 1 with any number of peers, and each is a session.
+//!
+//! A request is read, decided by the [`Router`] and answered under the socket's lock, by whichever thread is there; only
+//! handlers and what else takes long run on threads of the [`Pool`]. A client that does not read its answers is not
+//! read from either, so that what waits for it stays bounded.
+
+use std::collections::{HashMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use super::codec::{Encoding, decode, encode};
+use super::crypto::{self, Cipher, Fault, Identity, Welcome};
+use super::message::{Message as Letter, Status};
+use super::pool::Pool;
+use super::queue::SessionId;
+use super::router::{Handler, InTransit, Now, Output, Outputs, Publication, Router};
+use super::topics::{Outbox, Policy, Pushed};
+use crate::engine::{Core, lock};
+use crate::error::{Error, Result};
+use crate::message::{Message, PipeId};
+use crate::protocols::{CtxId, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, info};
+
+/// Answers that may wait for a client, in number and bytes, before nothing more is read from it.
+const MOST_ANSWERS: usize = 1000;
+const MOST_BYTES: usize = 8 << 20;
+/// What a message of pair version 1 begins with when it has passed no device.
+const FIRST_HOP: u32 = 1;
+/// Most hops that are accepted.
+const MOST_HOPS: u32 = 8;
+
+/// What the broker's threads share. Locked inside the socket's lock, never around it.
+pub(super) struct Shared {
+    pub(super) state: Mutex<Hub>,
+    pub(super) core: Mutex<Weak<Core>>,
+    pub(super) pool: Pool,
+}
+
+impl Shared {
+    /// Works on the router, and sends what comes of it.
+    pub(super) fn with<T>(&self, work: impl FnOnce(&mut Router, Now, &mut Outputs) -> T) -> T {
+        let mut hub = lock(&self.state);
+        let mut out = Outputs::new();
+        let done = work(&mut hub.router, Now::read(Instant::now()), &mut out);
+        hub.later.append(&mut out);
+        drop(hub);
+        self.poke();
+        done
+    }
+
+    fn poke(&self) {
+        let core = lock(&self.core).upgrade();
+        if let Some(core) = core {
+            core.poke();
+        }
+    }
+
+    /// Runs a handler on this thread, and sends its answer.
+    fn run(&self, session: SessionId, request: &Letter, handler: &Handler) {
+        let result = catch_unwind(AssertUnwindSafe(|| handler(request)));
+        let result = result
+            .unwrap_or_else(|_| Err((Status::HandlerError, "the function has panicked".into())));
+        self.with(|router, _, out| router.returned(session, request, result, out));
+    }
+}
+
+impl Now {
+    fn read(at: Instant) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        let ms = since.map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        });
+        Self { at, ms }
+    }
+}
+
+/// The sessions, and the router that decides what they get.
+pub(super) struct Hub {
+    pub(super) router: Router,
+    links: HashMap<SessionId, Link>,
+    sessions: IdMap<PipeId, SessionId>,
+    last_session: SessionId,
+    /// What was decided while nobody could send it.
+    later: Outputs,
+    /// Whether a client must encrypt.
+    encrypt: bool,
+    identity: Option<Identity>,
+    /// Something was done since somebody last looked.
+    busy: bool,
+}
+
+/// A connection of a client.
+struct Link {
+    pipe: PipeId,
+    /// How the client's last request was encoded.
+    encoding: Encoding,
+    cipher: Option<Cipher>,
+    /// Whether the pipe takes a message now.
+    ready: bool,
+    /// Whether its messages are left with the pipe for now.
+    held: bool,
+    frames: VecDeque<Vec<u8>>,
+    answers: VecDeque<Answer>,
+    answer_bytes: usize,
+    publications: Outbox<Arc<Publication>>,
+}
+
+struct Answer {
+    message: Letter,
+    item: Option<InTransit>,
+    bytes: usize,
+}
+
+impl Link {
+    fn new(pipe: PipeId) -> Self {
+        Self {
+            pipe,
+            encoding: Encoding::Binary,
+            cipher: None,
+            ready: true,
+            held: false,
+            frames: VecDeque::new(),
+            answers: VecDeque::new(),
+            answer_bytes: 0,
+            publications: Outbox::new(Policy::default()),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.answers.len() >= MOST_ANSWERS || self.answer_bytes >= MOST_BYTES
+    }
+
+    /// The next frame to send, and what it carries.
+    fn next(&mut self) -> Option<std::result::Result<(Bytes, Option<InTransit>), Fault>> {
+        if let Some(frame) = self.frames.pop_front() {
+            return Some(Ok((frame.into(), None)));
+        }
+        let (plain, item) = if let Some(answer) = self.answers.pop_front() {
+            self.answer_bytes = self.answer_bytes.saturating_sub(answer.bytes);
+            (encode(&answer.message, self.encoding), answer.item)
+        } else {
+            (self.publications.pop()?.encoded(self.encoding), None)
+        };
+        Some(match &mut self.cipher {
+            None => Ok((plain, item)),
+            Some(cipher) => cipher.seal(&plain).map(|sealed| (sealed.into(), item)),
+        })
+    }
+}
+
+impl Hub {
+    pub(super) fn new(router: Router, encrypt: bool, identity: Option<Identity>) -> Self {
+        Self {
+            router,
+            links: HashMap::new(),
+            sessions: IdMap::default(),
+            last_session: 0,
+            later: Outputs::new(),
+            encrypt,
+            identity,
+            busy: false,
+        }
+    }
+
+    fn returned(
+        &mut self,
+        session: SessionId,
+        request: &Letter,
+        result: std::result::Result<Option<Letter>, (Status, String)>,
+    ) {
+        self.router
+            .returned(session, request, result, &mut self.later);
+    }
+
+    // ---- what comes in ----
+
+    /// Reads what a client has sent, as long as there is room for the answers.
+    fn read(&mut self, pipe: PipeId, shared: &Arc<Shared>, io: &mut dyn Io) -> Flow {
+        let Some(&session) = self.sessions.get(&pipe) else {
+            return Flow::Taken;
+        };
+        self.busy = true;
+        let mut more = io.peek(pipe).is_some();
+        while more {
+            if let Some(link) = self.links.get_mut(&session)
+                && link.is_full()
+            {
+                link.held = true;
+                return Flow::Held;
+            }
+            let mut message = Message::new();
+            more = io.take(pipe, &mut message).is_some();
+            let now = Now::read(io.now());
+            if let Err(why) = self.frame(session, message, now, shared, io) {
+                io.close_pipe(pipe, why);
+                return Flow::Taken;
+            }
+        }
+        Flow::Taken
+    }
+
+    /// Takes one message of a client. An error cuts the client off.
+    fn frame(
+        &mut self,
+        session: SessionId,
+        mut message: Message,
+        now: Now,
+        shared: &Arc<Shared>,
+        io: &mut dyn Io,
+    ) -> Result<()> {
+        let Some(hops) = message.body().first_chunk() else {
+            return Err(Error::Malformed("a message without a hop count"));
+        };
+        if u32::from_be_bytes(*hops) > MOST_HOPS {
+            return Err(Error::Malformed(
+                "a message that has passed too many devices",
+            ));
+        }
+        message.unwrap_words(1);
+        message.header_clear();
+        let Some(link) = self.links.get_mut(&session) else {
+            return Ok(());
+        };
+        let body = match (&mut link.cipher, message.body().first()) {
+            (Some(cipher), _) => match cipher.open(message.body()) {
+                Ok(plain) => Bytes::from(plain),
+                Err(_) => {
+                    return Err(Error::Malformed(
+                        "an encrypted frame that is not as it was sent",
+                    ));
+                }
+            },
+            (None, Some(&crypto::HELLO)) => {
+                let (welcome, answer) = Welcome::new(message.body(), self.identity.as_ref())
+                    .map_err(|_| Error::Malformed("an unusable offer to encrypt"))?;
+                link.cipher = Some(welcome.cipher);
+                link.frames.push_back(answer);
+                self.flush(session, io);
+                return Ok(());
+            }
+            (None, _) if self.encrypt => return Err(Error::PermissionDenied),
+            (None, _) => Bytes::from(message),
+        };
+        let mut out = Outputs::new();
+        match decode(body) {
+            Ok((request, encoding)) => {
+                link.encoding = encoding;
+                self.router.request(session, request, now, &mut out);
+            }
+            Err(error) => {
+                if let Some(encoding) = error.encoding() {
+                    link.encoding = encoding;
+                }
+                let id = error.id().unwrap_or_default();
+                let answer = Letter::answer(id, error.status(), &error);
+                self.router.refuse(session, answer, &mut out);
+            }
+        }
+        self.carry_out(out, now, shared, io);
+        Ok(())
+    }
+
+    // ---- what goes out ----
+
+    fn carry_out(&mut self, out: Outputs, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
+        for output in out {
+            match output {
+                Output::Answer {
+                    session,
+                    message,
+                    item,
+                } => {
+                    let Some(link) = self.links.get_mut(&session) else {
+                        self.take_back(item, now);
+                        continue;
+                    };
+                    let bytes = message.payload_binary().len();
+                    link.answer_bytes += bytes;
+                    link.answers.push_back(Answer {
+                        message,
+                        item,
+                        bytes,
+                    });
+                    self.flush(session, io);
+                }
+                Output::Publish {
+                    subscription,
+                    publication,
+                } => {
+                    let Some(link) = self.links.get_mut(&subscription.session) else {
+                        continue;
+                    };
+                    match link.publications.push(publication) {
+                        Pushed::Done => {}
+                        Pushed::DroppedOldest(_) | Pushed::DroppedNewest(_) => {
+                            io.dropped_on(
+                                Some(link.pipe),
+                                crate::protocols::Dropped::SendQueueFull,
+                            );
+                        }
+                        Pushed::Disconnect(_) => io.close_pipe(link.pipe, Error::Busy),
+                    }
+                    self.flush(subscription.session, io);
+                }
+                Output::Call {
+                    session,
+                    request,
+                    handler,
+                } => self.call(session, request, handler, shared),
+            }
+        }
+    }
+
+    /// The pool is asked without the hub's lock being needed again: a full one answers at the next turn.
+    fn call(
+        &mut self,
+        session: SessionId,
+        request: Letter,
+        handler: Handler,
+        shared: &Arc<Shared>,
+    ) {
+        let weak = Arc::downgrade(shared);
+        let asked = request.clone();
+        let job = Box::new(move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.run(session, &asked, &handler);
+            }
+        });
+        if shared.pool.run(job).is_err() {
+            let busy = Err((Status::RetryLater, "all handlers are busy".into()));
+            self.returned(session, &request, busy);
+        }
+    }
+
+    /// Sends what waits for a client and goes into its pipe.
+    fn flush(&mut self, session: SessionId, io: &mut dyn Io) {
+        loop {
+            let Some(link) = self.links.get_mut(&session) else {
+                return;
+            };
+            if !link.ready {
+                return;
+            }
+            let (frame, item) = match link.next() {
+                None => return,
+                Some(Ok(next)) => next,
+                Some(Err(_)) => {
+                    link.ready = false;
+                    return io.close_pipe(
+                        link.pipe,
+                        Error::Malformed("an encrypted session is used up"),
+                    );
+                }
+            };
+            let mut message = Message::from(frame);
+            // One word fits into an empty header.
+            let _ = message.header_append_u32(FIRST_HOP);
+            link.ready = io.push(link.pipe, &message);
+            if let Some(item) = item {
+                self.router.delivered(item);
+            }
+        }
+    }
+
+    fn take_back(&mut self, item: Option<InTransit>, now: Now) {
+        if let Some(item) = item {
+            self.router.undelivered(item, now, &mut self.later);
+        }
+    }
+
+    /// Does what was left for later, until nothing is.
+    fn catch_up(&mut self, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
+        while !self.later.is_empty() {
+            let out = std::mem::take(&mut self.later);
+            self.carry_out(out, now, shared, io);
+        }
+    }
+}
+
+/// The protocol machine around the hub.
+pub(super) struct Machine(pub(super) Arc<Shared>);
+
+impl Protocol for Machine {
+    fn info(&self) -> ProtocolInfo {
+        info::PAIR1
+    }
+
+    fn add_pipe(&mut self, pipe: PipeId, _: &mut dyn Io) -> Result<()> {
+        let mut hub = lock(&self.0.state);
+        hub.last_session += 1;
+        let session = hub.last_session;
+        hub.sessions.insert(pipe, session);
+        hub.links.insert(session, Link::new(pipe));
+        hub.router.open(session);
+        Ok(())
+    }
+
+    fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
+        let now = Now::read(io.now());
+        let mut hub = lock(&self.0.state);
+        let hub = &mut *hub;
+        let Some(session) = hub.sessions.remove(&pipe) else {
+            return;
+        };
+        // Newest first, so that each goes back in front of those that came after it.
+        let link = hub.links.remove(&session);
+        for answer in link.into_iter().flat_map(|link| link.answers).rev() {
+            hub.take_back(answer.item, now);
+        }
+        hub.router.close(session, now, &mut hub.later);
+        hub.catch_up(now, &self.0, io);
+    }
+
+    fn writable(&mut self, pipe: PipeId, io: &mut dyn Io) {
+        let now = Now::read(io.now());
+        let mut hub = lock(&self.0.state);
+        let Some(&session) = hub.sessions.get(&pipe) else {
+            return;
+        };
+        let Some(link) = hub.links.get_mut(&session) else {
+            return;
+        };
+        link.ready = true;
+        hub.flush(session, io);
+        if let Some(link) = hub.links.get_mut(&session)
+            && link.held
+            && !link.is_full()
+        {
+            link.held = false;
+            if hub.read(pipe, &self.0, io) == Flow::Taken {
+                hub.catch_up(now, &self.0, io);
+            }
+        }
+    }
+
+    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
+        let mut hub = lock(&self.0.state);
+        let flow = hub.read(pipe, &self.0, io);
+        let now = Now::read(io.now());
+        hub.catch_up(now, &self.0, io);
+        flow
+    }
+
+    fn unsent(&self) -> usize {
+        let hub = lock(&self.0.state);
+        hub.links
+            .values()
+            .map(|link| link.answers.len() + link.frames.len())
+            .sum()
+    }
+
+    /// A thread that serves the broker: it is told that something was done, so that it looks for more.
+    fn recv(&mut self, _: CtxId, _: OpId, _: &mut Message, _: &mut dyn Io) -> Result<bool> {
+        Ok(std::mem::take(&mut lock(&self.0.state).busy))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        lock(&self.0.state).router.deadline()
+    }
+
+    fn timeout(&mut self, io: &mut dyn Io) {
+        let now = Now::read(io.now());
+        let mut hub = lock(&self.0.state);
+        let hub = &mut *hub;
+        hub.router.timeout(now, &mut hub.later);
+        hub.catch_up(now, &self.0, io);
+    }
+}

@@ -1,0 +1,420 @@
+//! Making, removing and looking at destinations.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::{Answered, Now, Refused, Router, Session, refused};
+use crate::broker::message::limits::{check_name, is_reserved};
+use crate::broker::message::{Message, MessageType, Status};
+use crate::broker::queue::{Config, Kind, Queue, SessionId};
+use crate::broker::topics::TopicError;
+
+/// What is known of a queue. For one that does not exist everything is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(in crate::broker) struct QueueStatus {
+    pub(in crate::broker) name: String,
+    pub(in crate::broker) exists: bool,
+    pub(in crate::broker) kind: Option<Kind>,
+    pub(in crate::broker) temporary: bool,
+    pub(in crate::broker) durable: bool,
+    pub(in crate::broker) capacity: usize,
+    pub(in crate::broker) size: usize,
+    pub(in crate::broker) bytes: usize,
+}
+
+impl QueueStatus {
+    fn to_json(&self) -> Value {
+        let kind = match self.kind {
+            Some(Kind::Bounded) => "BOUNDED",
+            Some(Kind::Circular) => "CIRCULAR",
+            None => "unknown",
+        };
+        json!({
+            "name": self.name,
+            "exists": self.exists,
+            "type": kind,
+            "temporary": self.temporary,
+            "durable": self.durable,
+            "capacity": self.capacity,
+            "size": self.size,
+            "bytes": self.bytes,
+        })
+    }
+}
+
+impl Router {
+    /// Requests about the broker itself and its destinations.
+    pub(super) fn manage(
+        &mut self,
+        session: SessionId,
+        request: &Message,
+        now: Now,
+    ) -> Answered<Option<Message>> {
+        let text = match request.kind() {
+            MessageType::CreateTempQueue => {
+                return self.create_temporary(session, request).map(Some);
+            }
+            MessageType::ClientConfig => return data(request, &self.client_config()).map(Some),
+            kind if !is_management(kind) => {
+                return refused(
+                    Status::BadRequest,
+                    format!("a broker takes no requests of the type {}", kind.name()),
+                );
+            }
+            kind => {
+                self.check_admin(session, kind)?;
+                kind
+            }
+        };
+        let answer = match text {
+            MessageType::CreateQueue => {
+                let (name, config) = queue_config(request)?;
+                self.create_queue(&name, config)?;
+                request.reply(Status::Ok, "")
+            }
+            MessageType::RemoveQueue => {
+                self.remove_queue(&named(request)?, now)?;
+                request.reply(Status::Ok, "")
+            }
+            MessageType::StatusQueue => {
+                let status = self.queue_status(&named(request)?, now);
+                data(request, &status.to_json())?
+            }
+            MessageType::PurgeQueue => {
+                let count = self.purge_queue(&named(request)?, now)?;
+                data(request, &json!({ "purged": count }))?
+            }
+            MessageType::PeekQueue => data(request, &self.peek_queue(&named(request)?, now)?)?,
+            MessageType::ListQueues => {
+                let all = self
+                    .queue_names()
+                    .map(|name| self.queue_status(name, now).to_json());
+                data(request, &Value::Array(all.collect()))?
+            }
+            MessageType::CreateTopic => {
+                self.create_topic(&named(request)?)?;
+                request.reply(Status::Ok, "")
+            }
+            MessageType::RemoveTopic => {
+                self.topics.remove(&named(request)?);
+                request.reply(Status::Ok, "")
+            }
+            MessageType::StatusTopic => {
+                let name = named(request)?;
+                data(
+                    request,
+                    &json!({ "name": name, "exists": self.topics.exists(&name) }),
+                )?
+            }
+            MessageType::StatusFunction => {
+                let name = named(request)?;
+                data(
+                    request,
+                    &json!({ "name": name, "exists": self.has_function(&name) }),
+                )?
+            }
+            MessageType::ListTopics => {
+                let names: Vec<&str> = self.topics.names().collect();
+                data(request, &json!(names))?
+            }
+            _ => data(request, &self.server_status())?,
+        };
+        Ok(Some(answer))
+    }
+
+    fn check_admin(&self, session: SessionId, kind: MessageType) -> Answered<()> {
+        if self
+            .sessions
+            .get(&session)
+            .is_some_and(|session| session.admin)
+        {
+            return Ok(());
+        }
+        refused(
+            Status::NoPermission,
+            format!("{} is for administrators: log in as one", kind.name()),
+        )
+    }
+
+    fn client_config(&self) -> Value {
+        json!({
+            "max-msg-size": self.limits.message_size,
+            "compress-cutoff-size": -1,
+            "encrypt": false,
+            "authentication": false,
+            "heartbeat-interval-seconds": 0,
+        })
+    }
+
+    fn server_status(&self) -> Value {
+        let stats = self.stats;
+        let (temporary, named): (Vec<_>, Vec<_>) = self
+            .queues
+            .values()
+            .partition(|queue| queue.config().owner.is_some());
+        json!({
+            "running": true,
+            "max-queues": self.limits.queues,
+            "message-size-max": self.limits.message_size,
+            "connection-count": self.sessions.len(),
+            "message-count": stats.requests,
+            "failed-count": stats.failed,
+            "publish-count": stats.published,
+            "delivered-count": stats.delivered,
+            "expired-count": stats.expired,
+            "evicted-count": stats.evicted,
+            "call-count": stats.calls,
+            "queue-count": named.len(),
+            "temp-queue-total-count": temporary.len(),
+            "topic-count": self.topics.names().count(),
+            "function-count": self.functions.len(),
+            "waiting-count": self.waiting.len(),
+        })
+    }
+
+    // ---- queues ----
+
+    /// Makes a queue. Returns whether it is new: an existing one that is the same stays as it is.
+    pub(in crate::broker) fn create_queue(&mut self, name: &str, config: Config) -> Answered<bool> {
+        check(name)?;
+        if let Some(queue) = self.queues.get(name) {
+            if *queue.config() == config {
+                return Ok(false);
+            }
+            let text = format!("there is a queue {name}, and it is different");
+            return refused(Status::Conflict, text);
+        }
+        let named = self
+            .queues
+            .values()
+            .filter(|queue| queue.config().owner.is_none());
+        if config.owner.is_none() && named.count() >= self.limits.queues {
+            let text = format!(
+                "there are {} queues, and there may be no more",
+                self.limits.queues
+            );
+            return refused(Status::LimitReached, text);
+        }
+        let queue = Queue::new(config, None)
+            .or_else(|error| refused(Status::BadRequest, error.to_string()))?;
+        self.queues.insert(name.into(), queue);
+        Ok(true)
+    }
+
+    fn create_temporary(&mut self, session: SessionId, request: &Message) -> Answered<Message> {
+        let most = self.limits.temporary_queues;
+        let capacity = capacity(&fields(request)?)?;
+        let Some(Session { temporary, .. }) = self.sessions.get_mut(&session) else {
+            return refused(Status::ServerError, "the session is over");
+        };
+        if temporary.len() >= most {
+            let text = format!("this client has {most} temporary queues, and may have no more");
+            return refused(Status::LimitReached, text);
+        }
+        let name: Arc<str> = format!("queue/{}", uuid::Uuid::new_v4()).into();
+        let queue = Queue::new(Config::temporary(capacity, session), None)
+            .or_else(|error| refused(Status::BadRequest, error.to_string()))?;
+        temporary.insert(name.clone());
+        self.queues.insert(name.clone(), queue);
+        Ok(request.reply(Status::Ok, &name))
+    }
+
+    /// Removes a queue and wakes who waits at it. Returns whether there was one.
+    pub(in crate::broker) fn remove_queue(&mut self, name: &str, _: Now) -> Answered<bool> {
+        let Some(queue) = self.queues.get(name) else {
+            return Ok(false);
+        };
+        if queue.config().owner.is_some() {
+            let text = format!("{name} is a temporary queue, which goes with its client");
+            return refused(Status::BadRequest, text);
+        }
+        if let Some(queue) = self.queues.remove(name) {
+            queue.close(&mut self.effects);
+        }
+        Ok(true)
+    }
+
+    pub(in crate::broker) fn queue_status(&self, name: &str, now: Now) -> QueueStatus {
+        let Some(queue) = self.queues.get(name) else {
+            return QueueStatus {
+                name: name.into(),
+                ..QueueStatus::default()
+            };
+        };
+        let (config, stats) = (queue.config(), queue.stats(now.ms));
+        QueueStatus {
+            name: name.into(),
+            exists: true,
+            kind: Some(config.kind),
+            temporary: config.owner.is_some(),
+            durable: config.durable,
+            capacity: config.messages,
+            size: stats.size,
+            bytes: stats.bytes,
+        }
+    }
+
+    pub(in crate::broker) fn queue_names(&self) -> impl Iterator<Item = &str> {
+        let named = self
+            .queues
+            .iter()
+            .filter(|(_, queue)| queue.config().owner.is_none());
+        named.map(|(name, _)| &**name)
+    }
+
+    pub(in crate::broker) fn purge_queue(&mut self, name: &str, now: Now) -> Answered<usize> {
+        match self.queues.get_mut(name) {
+            Some(queue) => Ok(queue.purge(now.ms, &mut self.effects)),
+            None => refused(Status::QueueNotFound, super::queues::not_found(name)),
+        }
+    }
+
+    /// The first messages of a queue, as JSON.
+    fn peek_queue(&self, name: &str, now: Now) -> Answered<Value> {
+        /// As many as one answer has room for in any case.
+        const MOST: usize = 10;
+        let Some(queue) = self.queues.get(name) else {
+            return refused(Status::QueueNotFound, super::queues::not_found(name));
+        };
+        let live = queue.peek().filter(|entry| !entry.0.is_expired(now.ms));
+        let shown = live.take(MOST).map(|entry| {
+            json!({
+                "id": entry.0.id().to_string(),
+                "request-id": entry.0.request_id(),
+                "subject": entry.0.subject(),
+                "mimetype": entry.0.mimetype(),
+                "timestamp": entry.0.timestamp(),
+                "bytes": entry.0.size().total,
+            })
+        });
+        Ok(Value::Array(shown.collect()))
+    }
+
+    // ---- topics ----
+
+    /// Makes a topic. Returns whether it is new.
+    pub(in crate::broker) fn create_topic(&mut self, name: &str) -> Answered<bool> {
+        check(name)?;
+        self.topics.create(name).or_else(|error| match error {
+            TopicError::NotFound => refused(Status::TopicNotFound, error.to_string()),
+            _ => refused(Status::LimitReached, error.to_string()),
+        })
+    }
+
+    pub(in crate::broker) fn remove_topic(&mut self, name: &str) -> bool {
+        self.topics.remove(name).is_some()
+    }
+
+    pub(in crate::broker) fn has_topic(&self, name: &str) -> bool {
+        self.topics.exists(name)
+    }
+}
+
+fn is_management(kind: MessageType) -> bool {
+    use MessageType::*;
+    matches!(
+        kind,
+        CreateQueue
+            | RemoveQueue
+            | StatusQueue
+            | PeekQueue
+            | PurgeQueue
+            | ListQueues
+            | CreateTopic
+            | RemoveTopic
+            | StatusTopic
+            | ListTopics
+            | StatusFunction
+            | ServerStatus
+    )
+}
+
+/// Refuses what is no name of a destination.
+pub(super) fn check(name: &str) -> Answered<()> {
+    if is_reserved(name) {
+        return refused(Status::BadRequest, format!("the name {name} is reserved"));
+    }
+    check_name(name).or_else(|error| refused(Status::BadRequest, error.to_string()))
+}
+
+/// An answer that carries data.
+fn data(request: &Message, value: &Value) -> Answered<Message> {
+    let answer = Message::data(request.request_id(), request.subject(), value)
+        .and_then(|answer| answer.addressed_to(MessageType::Response, request.destination()))
+        .or_else(|error| refused(Status::ServerError, error.to_string()))?;
+    Ok(answer.into_response(request.id(), Status::Ok))
+}
+
+/// The destination that a request of an administrator is about: in its payload, as brief 001 has it, or in its own field.
+fn named(request: &Message) -> Answered<String> {
+    if let Some(name) = request.destination() {
+        return Ok(name.into());
+    }
+    match fields(request)?.get("name").and_then(Value::as_str) {
+        Some(name) => Ok(name.into()),
+        None => refused(Status::BadRequest, "no destination is named"),
+    }
+}
+
+/// The payload of a request of an administrator, which is JSON or nothing.
+fn fields(request: &Message) -> Answered<Value> {
+    if request.payload_binary().is_empty() {
+        return Ok(json!({}));
+    }
+    match request.payload_data() {
+        Ok(value @ Value::Object(_)) => Ok(value),
+        _ => refused(
+            Status::BadRequest,
+            format!("{} wants a JSON object", request.kind().name()),
+        ),
+    }
+}
+
+fn capacity(fields: &Value) -> Answered<usize> {
+    match fields.get("capacity").map(Value::as_u64) {
+        None => refused(Status::BadRequest, "capacity is missing"),
+        Some(Some(capacity @ 1..=1_000_000_000)) => usize::try_from(capacity)
+            .or_else(|error| refused(Status::BadRequest, error.to_string())),
+        Some(_) => refused(
+            Status::BadRequest,
+            format!(
+                "capacity cannot be {}: 1 to 1000000000 is allowed",
+                fields["capacity"]
+            ),
+        ),
+    }
+}
+
+/// Name and configuration of a queue to make.
+fn queue_config(request: &Message) -> Answered<(String, Config)> {
+    let fields = fields(request)?;
+    let name = named(request)?;
+    let capacity = capacity(&fields)?;
+    let word = |key: &str| {
+        fields
+            .get(key)
+            .map(|value| value.as_str().unwrap_or_default())
+    };
+    let kind = match word("type").map(str::to_ascii_uppercase).as_deref() {
+        None | Some("BOUNDED") => Kind::Bounded,
+        Some("CIRCULAR") => Kind::Circular,
+        Some(_) => return Err(wrong(&fields, "type", "BOUNDED or CIRCULAR")),
+    };
+    let durable = match word("persistence").map(str::to_ascii_uppercase).as_deref() {
+        None | Some("TRANSIENT") => false,
+        Some("DURABLE") => true,
+        Some(_) => return Err(wrong(&fields, "persistence", "TRANSIENT or DURABLE")),
+    };
+    let mut config = match kind {
+        Kind::Bounded => Config::bounded(capacity),
+        Kind::Circular => Config::circular(capacity),
+    };
+    config.durable = durable;
+    Ok((name, config))
+}
+
+fn wrong(fields: &Value, key: &str, allowed: &str) -> Refused {
+    let text = format!("{key} cannot be {}: {allowed} is allowed", fields[key]);
+    Refused(Status::BadRequest, text)
+}

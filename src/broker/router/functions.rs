@@ -1,0 +1,113 @@
+//! Functions: which there are, and how their answers come back.
+
+use std::sync::Arc;
+
+use super::{Answered, Output, Outputs, Router, refused};
+use crate::broker::message::{Message, Status};
+use crate::broker::queue::SessionId;
+
+/// What a function does with a request. An error is the status and text of the answer.
+pub(in crate::broker) type Handler =
+    Arc<dyn Fn(&Message) -> Result<Option<Message>, (Status, String)> + Send + Sync>;
+
+pub(super) struct Function {
+    handler: Handler,
+    /// Calls that run or wait to run, and how many may.
+    running: usize,
+    most: usize,
+}
+
+impl Router {
+    /// Makes a function. Returns whether it is new; an existing one stays as it is.
+    pub(in crate::broker) fn create_function(
+        &mut self,
+        name: &str,
+        handler: Handler,
+        most: usize,
+    ) -> Result<bool, (Status, String)> {
+        super::admin::check(name).map_err(|refused| (refused.0, refused.1))?;
+        if self.functions.contains_key(name) {
+            return Ok(false);
+        }
+        if self.functions.len() >= self.limits.functions {
+            let text = format!(
+                "there are {} functions, and there may be no more",
+                self.limits.functions
+            );
+            return Err((Status::LimitReached, text));
+        }
+        let function = Function {
+            handler,
+            running: 0,
+            most,
+        };
+        self.functions.insert(name.into(), function);
+        Ok(true)
+    }
+
+    /// Removes a function; calls that run are still answered. Returns whether there was one.
+    pub(in crate::broker) fn remove_function(&mut self, name: &str) -> bool {
+        self.functions.remove(name).is_some()
+    }
+
+    pub(in crate::broker) fn has_function(&self, name: &str) -> bool {
+        self.functions.contains_key(name)
+    }
+
+    pub(super) fn call(
+        &mut self,
+        session: SessionId,
+        request: &Message,
+        out: &mut Outputs,
+    ) -> Answered<Option<Message>> {
+        let Some(name) = request.destination() else {
+            return refused(Status::BadRequest, "no function is named");
+        };
+        let Some(function) = self.functions.get_mut(name) else {
+            let text = format!("there is no function {name}");
+            return refused(Status::FunctionNotFound, text);
+        };
+        if function.running >= function.most {
+            let text = format!("{} calls of the function {name} run already", function.most);
+            return refused(Status::RetryLater, text);
+        }
+        function.running += 1;
+        self.stats.calls += 1;
+        out.push(Output::Call {
+            session,
+            request: request.clone(),
+            handler: function.handler.clone(),
+        });
+        Ok(None)
+    }
+
+    /// A call has ended.
+    pub(in crate::broker) fn returned(
+        &mut self,
+        session: SessionId,
+        request: &Message,
+        result: Result<Option<Message>, (Status, String)>,
+        out: &mut Outputs,
+    ) {
+        if let Some(function) = request
+            .destination()
+            .and_then(|name| self.functions.get_mut(name))
+        {
+            function.running = function.running.saturating_sub(1);
+        }
+        let message = match result {
+            Ok(Some(message)) => {
+                // A status that the handler chose stands, as long as it says that something is wrong.
+                let status = if message.is_err() {
+                    message.status()
+                } else {
+                    Status::Ok
+                };
+                message.into_response(request.id(), status)
+            }
+            Ok(None) => request.reply(Status::Ok, ""),
+            Err((status, text)) => request.reply(status, text),
+        };
+        self.answer(session, request, message, out);
+    }
+}

@@ -1,0 +1,443 @@
+//! What every request leads to: the broker's own machine, without sockets, threads or a clock.
+//!
+//! It is told of sessions, requests, answers of functions and the time, and adds what is to be done to [`Outputs`].
+//!
+//! What always holds:
+//!
+//! - A request that wants an answer gets exactly one, now or later, unless its session ends first.
+//! - An item taken out of a queue is in an output, and comes back by [`Router::delivered`] or [`Router::undelivered`].
+//! - What a session waits for, owns or subscribes to ends with it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::message::{Message, MessageType, Status};
+use super::queue::{Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
+use super::topics::{self, Topics};
+
+mod admin;
+mod functions;
+mod publishing;
+mod queues;
+
+pub(super) use admin::QueueStatus;
+pub(super) use functions::Handler;
+pub(super) use publishing::Publication;
+
+/// How much there may be of everything.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    pub(super) queues: usize,
+    pub(super) topics: usize,
+    pub(super) functions: usize,
+    pub(super) temporary_queues: usize,
+    pub(super) subscriptions: usize,
+    /// Requests of a session that may wait for something at once.
+    pub(super) waiting: usize,
+    /// Longest wait that a request may ask for.
+    pub(super) longest_wait: Duration,
+    pub(super) message_size: usize,
+    /// Whether clients may manage destinations without having logged in as an administrator.
+    pub(super) open_admin: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            queues: 1000,
+            topics: 1000,
+            functions: 1000,
+            temporary_queues: 50,
+            subscriptions: 1000,
+            waiting: 10_000,
+            longest_wait: Duration::from_secs(24 * 3600),
+            message_size: 20 << 20,
+            open_admin: false,
+        }
+    }
+}
+
+/// The time, on both clocks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Now {
+    pub(super) at: Instant,
+    /// Milliseconds since 1970.
+    pub(super) ms: i64,
+}
+
+/// What is in the queues.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry(pub(super) Message);
+
+impl Item for Entry {
+    fn bytes(&self) -> usize {
+        self.0.size().total
+    }
+
+    fn expires_at(&self) -> Option<i64> {
+        self.0.expires_at()
+    }
+
+    fn durable(&self) -> bool {
+        self.0.is_durable()
+    }
+}
+
+/// An item on its way to a client, and the queue it comes from.
+#[derive(Debug)]
+#[must_use = "the item is lost if the router is not told what became of it"]
+pub(super) struct InTransit {
+    pub(super) queue: Arc<str>,
+    pub(super) delivery: Delivery<Entry>,
+}
+
+/// Something to do.
+pub(super) enum Output {
+    /// Send an answer. One that carries an item of a queue tells the router what became of it.
+    Answer {
+        session: SessionId,
+        message: Message,
+        item: Option<InTransit>,
+    },
+    /// Put a publication into a subscriber's outbox.
+    Publish {
+        subscription: topics::Subscription,
+        publication: Arc<Publication>,
+    },
+    /// Run a function, and tell the router what it gave.
+    Call {
+        session: SessionId,
+        request: Message,
+        handler: Handler,
+    },
+}
+
+/// What is to be done, in this order.
+pub(super) type Outputs = Vec<Output>;
+
+/// The broker's machine.
+pub(super) struct Router {
+    limits: Limits,
+    queues: BTreeMap<Arc<str>, Queue<Entry>>,
+    topics: Topics<Arc<Publication>>,
+    functions: BTreeMap<String, functions::Function>,
+    sessions: HashMap<SessionId, Session>,
+    waiting: HashMap<WaiterId, Waiting>,
+    deadlines: BTreeSet<(Instant, WaiterId)>,
+    last_waiter: WaiterId,
+    effects: Effects<Entry>,
+    stats: Stats,
+}
+
+/// What the router knows of a client.
+#[derive(Debug, Default)]
+struct Session {
+    /// Whether it may manage destinations.
+    admin: bool,
+    temporary: BTreeSet<Arc<str>>,
+    waiting: BTreeSet<WaiterId>,
+}
+
+/// A request that waits at a queue.
+struct Waiting {
+    session: SessionId,
+    request: Message,
+    queue: Arc<str>,
+    until: Option<Instant>,
+}
+
+/// What the broker has done since it was started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Requests received.
+    pub requests: u64,
+    /// Requests that were answered with something else than OK.
+    pub failed: u64,
+    /// Messages published.
+    pub published: u64,
+    /// Copies of publications for subscribers.
+    pub delivered: u64,
+    /// Items that expired in a queue.
+    pub expired: u64,
+    /// Items that a circular queue let go.
+    pub evicted: u64,
+    /// Function calls.
+    pub calls: u64,
+}
+
+/// Why a request is refused: the status of the answer, and its text.
+#[derive(Debug)]
+pub(super) struct Refused(pub(super) Status, pub(super) String);
+
+pub(super) type Answered<T = Message> = Result<T, Refused>;
+
+fn refused<T>(status: Status, text: impl Into<String>) -> Answered<T> {
+    Err(Refused(status, text.into()))
+}
+
+impl Router {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            queues: BTreeMap::new(),
+            topics: Topics::new(topics::Limits {
+                topics: limits.topics,
+                subscriptions_per_session: limits.subscriptions,
+            }),
+            functions: BTreeMap::new(),
+            sessions: HashMap::new(),
+            waiting: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            last_waiter: 0,
+            effects: Effects::default(),
+            stats: Stats::default(),
+            limits,
+        }
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    // ---- sessions ----
+
+    pub(super) fn open(&mut self, session: SessionId) {
+        let admin = self.limits.open_admin;
+        self.sessions.insert(
+            session,
+            Session {
+                admin,
+                ..Session::default()
+            },
+        );
+    }
+
+    /// A client is gone.
+    pub(super) fn close(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
+        let Some(session) = self.sessions.remove(&id) else {
+            return;
+        };
+        self.topics.drop_session(id);
+        let mut touched = BTreeSet::new();
+        for waiter in session.waiting {
+            if let Some(waiting) = self.forget(waiter) {
+                touched.insert(waiting.queue);
+            }
+        }
+        for name in touched {
+            if let Some(queue) = self.queues.get_mut(&name) {
+                queue.drop_session(id, now.ms, &mut self.effects);
+            }
+        }
+        for name in session.temporary {
+            if let Some(queue) = self.queues.remove(&name) {
+                queue.close(&mut self.effects);
+            }
+        }
+        self.carry_out(now, out);
+    }
+
+    // ---- requests ----
+
+    /// A request of a session.
+    pub(super) fn request(
+        &mut self,
+        session: SessionId,
+        request: Message,
+        now: Now,
+        out: &mut Outputs,
+    ) {
+        self.stats.requests += 1;
+        let answer = match request.kind() {
+            MessageType::Offer => self.offer(session, &request, now),
+            MessageType::Poll => self.poll(session, &request, now, out),
+            MessageType::Request => self.call(session, &request, out),
+            MessageType::Publish => self.publish(&request, now, out),
+            MessageType::Subscribe => self.subscribe(session, &request, now, out),
+            MessageType::Unsubscribe => self.unsubscribe(session, &request),
+            MessageType::Test | MessageType::Heartbeat => Ok(Some(request.reply(Status::Ok, ""))),
+            _ => self.manage(session, &request, now),
+        };
+        self.carry_out(now, out);
+        match answer {
+            Ok(None) => {}
+            Ok(Some(message)) => self.answer(session, &request, message, out),
+            Err(Refused(status, text)) => {
+                self.answer(session, &request, request.reply(status, text), out);
+            }
+        }
+    }
+
+    /// A request that cannot be read.
+    pub(super) fn refuse(&mut self, session: SessionId, answer: Message, out: &mut Outputs) {
+        self.stats.requests += 1;
+        self.stats.failed += 1;
+        out.push(Output::Answer {
+            session,
+            message: answer,
+            item: None,
+        });
+    }
+
+    fn answer(
+        &mut self,
+        session: SessionId,
+        request: &Message,
+        message: Message,
+        out: &mut Outputs,
+    ) {
+        self.stats.failed += u64::from(message.is_err());
+        if !request.is_oneway() && self.sessions.contains_key(&session) {
+            out.push(Output::Answer {
+                session,
+                message,
+                item: None,
+            });
+        }
+    }
+
+    // ---- time ----
+
+    /// When [`timeout`](Self::timeout) is to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(at, _)| at)
+    }
+
+    /// Ends the waits whose time is over.
+    pub(super) fn timeout(&mut self, now: Now, out: &mut Outputs) {
+        while let Some(&(at, waiter)) = self.deadlines.first()
+            && at <= now.at
+        {
+            self.deadlines.pop_first();
+            self.give_up(waiter, now, out);
+        }
+        self.carry_out(now, out);
+    }
+
+    /// A wait is over without success.
+    fn give_up(&mut self, waiter: WaiterId, now: Now, out: &mut Outputs) {
+        let Some(waiting) = self.forget(waiter) else {
+            return;
+        };
+        if let Some(queue) = self.queues.get_mut(&waiting.queue)
+            && queue.cancel(waiter, now.ms, &mut self.effects).is_none()
+        {
+            // Its outcome is among the effects already.
+            return;
+        }
+        let (status, text) = match waiting.request.kind() {
+            MessageType::Poll => (Status::QueueEmpty, "nothing came into the queue in time"),
+            _ => (Status::QueueFull, "no room came up in the queue in time"),
+        };
+        let answer = waiting.request.reply(status, text);
+        self.answer(waiting.session, &waiting.request, answer, out);
+    }
+
+    /// Registers a request that is to wait.
+    fn wait(&mut self, session: SessionId) -> Answered<Waiter> {
+        let most = self.limits.waiting;
+        let Some(known) = self.sessions.get_mut(&session) else {
+            return refused(Status::ServerError, "the session is over");
+        };
+        if known.waiting.len() >= most {
+            return refused(
+                Status::RetryLater,
+                format!("{most} requests of this client wait already"),
+            );
+        }
+        self.last_waiter += 1;
+        Ok(Waiter {
+            id: self.last_waiter,
+            session,
+        })
+    }
+
+    /// Remembers a request that does wait.
+    fn remember(
+        &mut self,
+        waiter: Waiter,
+        queue: Arc<str>,
+        request: Message,
+        until: Option<Instant>,
+    ) {
+        if let Some(session) = self.sessions.get_mut(&waiter.session) {
+            session.waiting.insert(waiter.id);
+        }
+        self.deadlines.extend(until.map(|at| (at, waiter.id)));
+        self.waiting.insert(
+            waiter.id,
+            Waiting {
+                session: waiter.session,
+                request,
+                queue,
+                until,
+            },
+        );
+    }
+
+    fn forget(&mut self, waiter: WaiterId) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&waiter)?;
+        if let Some(at) = waiting.until {
+            self.deadlines.remove(&(at, waiter));
+        }
+        if let Some(session) = self.sessions.get_mut(&waiting.session) {
+            session.waiting.remove(&waiter);
+        }
+        Some(waiting)
+    }
+
+    /// Does what queues have asked for.
+    fn carry_out(&mut self, now: Now, out: &mut Outputs) {
+        while !self.effects.woken.is_empty() || !self.effects.dead.is_empty() {
+            for dead in std::mem::take(&mut self.effects.dead) {
+                match dead.cause {
+                    super::queue::Cause::Expired => self.stats.expired += 1,
+                    super::queue::Cause::Evicted => self.stats.evicted += 1,
+                }
+            }
+            for woken in std::mem::take(&mut self.effects.woken) {
+                self.woken(woken.waiter, woken.outcome, now, out);
+            }
+        }
+    }
+
+    fn woken(&mut self, waiter: Waiter, outcome: Outcome<Entry>, now: Now, out: &mut Outputs) {
+        let Some(waiting) = self.forget(waiter.id) else {
+            if let Outcome::Got(delivery) = outcome {
+                // Nobody is known to wait for it: it goes back to whichever queue it was.
+                debug_assert!(false, "an unknown waiter was woken");
+                drop(delivery);
+            }
+            return;
+        };
+        let request = &waiting.request;
+        let answer = match outcome {
+            Outcome::Got(delivery) => {
+                let item = InTransit {
+                    queue: waiting.queue,
+                    delivery,
+                };
+                return self.hand_out(waiting.session, request, item, now, out);
+            }
+            Outcome::Accepted => request.reply(Status::Ok, ""),
+            Outcome::Removed(_) => {
+                request.reply(Status::QueueNotFound, "the queue was removed meanwhile")
+            }
+        };
+        self.answer(waiting.session, request, answer, out);
+    }
+
+    /// How long a request may wait: `None` for not at all, else until when, if there is an end.
+    fn patience(&self, request: &Message, now: Now) -> Option<Option<Instant>> {
+        let longest = now.at.checked_add(self.limits.longest_wait);
+        match request.timeout() {
+            None | Some(0) => None,
+            Some(ms @ 1..) => {
+                let wait = Duration::from_millis(ms.unsigned_abs()).min(self.limits.longest_wait);
+                Some(now.at.checked_add(wait))
+            }
+            Some(_) => Some(longest),
+        }
+    }
+}

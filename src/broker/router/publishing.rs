@@ -1,0 +1,183 @@
+//! Topics.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use super::{Answered, Now, Output, Outputs, Router, refused};
+use crate::broker::codec::{Encoding, encode};
+use crate::broker::message::{Message, MessageType, Status};
+use crate::broker::queue::SessionId;
+use crate::broker::topics::{Overflow, Pattern, Policy, TopicError};
+
+/// A message for subscribers, encoded once for all of them.
+#[derive(Debug)]
+pub(in crate::broker) struct Publication {
+    message: Message,
+    binary: OnceLock<Bytes>,
+    json: OnceLock<Bytes>,
+}
+
+impl Publication {
+    fn new(message: Message) -> Self {
+        Self {
+            message,
+            binary: OnceLock::new(),
+            json: OnceLock::new(),
+        }
+    }
+
+    pub(in crate::broker) fn encoded(&self, encoding: Encoding) -> Bytes {
+        let place = match encoding {
+            Encoding::Json => &self.json,
+            _ => &self.binary,
+        };
+        place
+            .get_or_init(|| encode(&self.message, encoding))
+            .clone()
+    }
+}
+
+impl Router {
+    pub(super) fn publish(
+        &mut self,
+        request: &Message,
+        now: Now,
+        out: &mut Outputs,
+    ) -> Answered<Option<Message>> {
+        let topic = topic(request)?;
+        let mut subscriptions = Vec::new();
+        self.topics
+            .publish(topic, &mut subscriptions)
+            .map_err(|error| refusal(topic, error))?;
+        self.stats.published += 1;
+        let expired = request.is_expired(now.ms);
+        if expired {
+            subscriptions.clear();
+        }
+        let publication = Arc::new(Publication::new(published(request)));
+        if request
+            .header("retain")
+            .is_some_and(|value| value == "true")
+            && !expired
+        {
+            let kept = (!request.payload_binary().is_empty()).then(|| publication.clone());
+            self.topics
+                .retain(topic, kept)
+                .map_err(|error| refusal(topic, error))?;
+        }
+        let count = subscriptions.len();
+        self.stats.delivered += count as u64;
+        out.extend(
+            subscriptions
+                .into_iter()
+                .map(|subscription| Output::Publish {
+                    subscription,
+                    publication: publication.clone(),
+                }),
+        );
+        let answer = request.reply(Status::Ok, "");
+        Ok(Some(
+            answer
+                .clone()
+                .with_header("delivered", &count.to_string())
+                .unwrap_or(answer),
+        ))
+    }
+
+    pub(super) fn subscribe(
+        &mut self,
+        session: SessionId,
+        request: &Message,
+        now: Now,
+        out: &mut Outputs,
+    ) -> Answered<Option<Message>> {
+        let name = topic(request)?;
+        let pattern = pattern(name)?;
+        let policy = policy(request)?;
+        let subscribed = self
+            .topics
+            .subscribe(session, &pattern, policy)
+            .map_err(|error| refusal(name, error))?;
+        let subscription = crate::broker::topics::Subscription {
+            id: subscribed.id,
+            session,
+            policy,
+        };
+        let retained = subscribed.retained.into_iter();
+        let retained = retained.filter(|(_, kept)| !kept.message.is_expired(now.ms));
+        out.extend(retained.map(|(_, publication)| Output::Publish {
+            subscription,
+            publication,
+        }));
+        Ok(Some(request.reply(Status::Ok, "")))
+    }
+
+    pub(super) fn unsubscribe(
+        &mut self,
+        session: SessionId,
+        request: &Message,
+    ) -> Answered<Option<Message>> {
+        let name = topic(request)?;
+        self.topics
+            .unsubscribe(session, &pattern(name)?)
+            .map_err(|error| refusal(name, error))?;
+        Ok(Some(request.reply(Status::Ok, "")))
+    }
+}
+
+/// A publication as subscribers get it.
+fn published(request: &Message) -> Message {
+    let message = request.clone().with_oneway(true);
+    let addressed = message
+        .clone()
+        .addressed_to(MessageType::Request, request.destination());
+    addressed.unwrap_or(message)
+}
+
+fn topic(request: &Message) -> Answered<&str> {
+    match request.destination() {
+        Some(name) => Ok(name),
+        None => refused(Status::BadRequest, "no topic is named"),
+    }
+}
+
+fn pattern(name: &str) -> Answered<Pattern> {
+    Pattern::parse(name).or_else(|error| refused(Status::BadRequest, error.to_string()))
+}
+
+/// How a subscriber wants to be served when it is slow: the headers `overflow` and `depth`.
+fn policy(request: &Message) -> Answered<Policy> {
+    let mut policy = Policy::default();
+    match request.header("overflow") {
+        None => {}
+        Some("drop-oldest") => policy.overflow = Overflow::DropOldest,
+        Some("drop-newest") => policy.overflow = Overflow::DropNewest,
+        Some("disconnect") => policy.overflow = Overflow::Disconnect,
+        Some(other) => {
+            let text = format!(
+                "overflow cannot be {other:?}: drop-oldest, drop-newest or disconnect is allowed"
+            );
+            return refused(Status::BadRequest, text);
+        }
+    }
+    if let Some(depth) = request.header("depth") {
+        policy.depth = match depth.parse() {
+            Ok(depth @ 1..=100_000) => depth,
+            _ => {
+                let text = format!("depth cannot be {depth:?}: 1 to 100000 is allowed");
+                return refused(Status::BadRequest, text);
+            }
+        };
+    }
+    Ok(policy)
+}
+
+fn refusal(topic: &str, error: TopicError) -> super::Refused {
+    match error {
+        TopicError::NotFound => {
+            super::Refused(Status::TopicNotFound, format!("there is no topic {topic}"))
+        }
+        error => super::Refused(Status::LimitReached, error.to_string()),
+    }
+}

@@ -1,0 +1,511 @@
+//! The broker as a program has it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use super::error::{Error, Result};
+use super::hub::{Hub, Machine, Shared};
+use super::message::{Message, Status};
+use super::pool::Pool;
+use super::queue::{Config, Kind};
+use super::router::{Limits, QueueStatus as Inner, Router, Stats};
+use crate::engine::{Core, Listening, Patience, lock};
+use crate::options::{EndpointOptions, SocketOptions};
+use crate::protocols::CtxId;
+use crate::socket::Listener;
+
+/// What a message may have around its payload on the wire.
+const ENVELOPE: usize = 128 * 1024;
+
+/// Whether a queue that is full refuses offers or lets its oldest messages go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum QueueType {
+    /// Offers to a full queue wait, and are refused when their time is over.
+    #[default]
+    Bounded,
+    /// A full queue lets its oldest message go for each new one.
+    Circular,
+}
+
+/// A queue at a moment. For one that does not exist everything is empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueueStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it exists.
+    pub exists: bool,
+    /// What it does when it is full; `None` if it does not exist.
+    pub queue_type: Option<QueueType>,
+    /// Whether it goes with the client that made it.
+    pub temporary: bool,
+    /// Whether its durable messages outlive the broker.
+    pub durable: bool,
+    /// Messages it holds at most.
+    pub capacity: usize,
+    /// Messages in it.
+    pub size: usize,
+    /// Their bytes.
+    pub bytes: usize,
+}
+
+/// The options of a broker.
+///
+/// A builder. Counts are limits; what meets one is answered with
+/// [`LimitReached`](super::Status::LimitReached).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BrokerOptions {
+    limits: Limits,
+    max_connections: usize,
+    handlers: usize,
+    encrypt: bool,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            max_connections: 10_000,
+            handlers: 16,
+            encrypt: false,
+        }
+    }
+}
+
+impl BrokerOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Clients that may be connected at once, at least 1, default 10,000. A further one is turned away.
+    #[must_use]
+    pub fn max_connections(mut self, clients: usize) -> Self {
+        self.max_connections = clients;
+        self
+    }
+
+    /// Longest payload of a message, in bytes: 2 KiB to 250 MiB, default 20 MiB.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.limits.message_size = bytes;
+        self
+    }
+
+    /// Queues, default 1,000; temporary ones do not count.
+    #[must_use]
+    pub fn max_queues(mut self, queues: usize) -> Self {
+        self.limits.queues = queues;
+        self
+    }
+
+    /// Topics, default 1,000.
+    #[must_use]
+    pub fn max_topics(mut self, topics: usize) -> Self {
+        self.limits.topics = topics;
+        self
+    }
+
+    /// Functions, default 1,000.
+    #[must_use]
+    pub fn max_functions(mut self, functions: usize) -> Self {
+        self.limits.functions = functions;
+        self
+    }
+
+    /// Temporary queues of one client, default 50.
+    #[must_use]
+    pub fn max_temporary_queues(mut self, queues: usize) -> Self {
+        self.limits.temporary_queues = queues;
+        self
+    }
+
+    /// Threads that run functions, at least 1, default 16. They are started when they are needed.
+    #[must_use]
+    pub fn handler_threads(mut self, threads: usize) -> Self {
+        self.handlers = threads;
+        self
+    }
+
+    /// Whether any client may make and remove queues and topics, default false. For a broker that only its own machine
+    /// reaches.
+    #[must_use]
+    pub fn open_admin(mut self, open: bool) -> Self {
+        self.limits.open_admin = open;
+        self
+    }
+
+    /// Whether clients must encrypt, default false. A client that does not is cut off at its first message.
+    #[must_use]
+    pub fn encrypt(mut self, required: bool) -> Self {
+        self.encrypt = required;
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        let size = self.limits.message_size;
+        if !(2 << 10..=250 << 20).contains(&size) {
+            return Err(bad_option("max-message-size", size, "2 KiB to 250 MiB"));
+        }
+        if self.max_connections == 0 {
+            return Err(bad_option("max-connections", 0, "1 or more"));
+        }
+        if self.handlers == 0 {
+            return Err(bad_option("handler-threads", 0, "1 or more"));
+        }
+        Ok(())
+    }
+}
+
+fn bad_option(option: &'static str, value: usize, allowed: &'static str) -> Error {
+    crate::Error::bad_option(option, value, allowed).into()
+}
+
+/// A broker: it manages queues, topics and functions for clients that connect to it.
+///
+/// It is a pair socket of version 1 for any number of peers. [`Client`](super::Client) is one for Rust programs; any
+/// library for scalability protocols makes one in its language. Dropping the broker closes it.
+///
+/// ```
+/// use std::time::Duration;
+/// use wirebird::broker::{Broker, Client, Message, QueueType};
+///
+/// let broker = Broker::new()?;
+/// broker.create_queue("jobs", 100, QueueType::Bounded)?;
+/// let listener = broker.listen("tcp://127.0.0.1:0")?;
+///
+/// let client = Client::connect(&listener.url())?;
+/// client.offer("jobs", Message::plain_text("1", "", "work")?, Duration::ZERO)?;
+/// let job = client.poll("jobs", Duration::from_secs(1))?;
+/// assert_eq!(job.payload_text().as_deref(), Some("work"));
+/// # Ok::<(), wirebird::broker::Error>(())
+/// ```
+pub struct Broker {
+    core: Arc<Core>,
+    shared: Arc<Shared>,
+    server: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Broker {
+    /// A broker with the default options, that listens nowhere yet.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it has no descriptors or threads left.
+    pub fn new() -> Result<Self> {
+        Self::with_options(&BrokerOptions::default())
+    }
+
+    /// A broker that listens nowhere yet.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidOption`](crate::Error::InvalidOption) with the option and its range, and as [`new`](Self::new).
+    pub fn with_options(options: &BrokerOptions) -> Result<Self> {
+        options.check()?;
+        let router = Router::new(options.limits.clone());
+        let shared = Arc::new(Shared {
+            state: Mutex::new(Hub::new(router, options.encrypt, None)),
+            core: Mutex::default(),
+            pool: Pool::new(options.handlers, 1000),
+        });
+        let longest = options.limits.message_size + ENVELOPE;
+        let sockets = SocketOptions::new().endpoint(EndpointOptions::new().recv_max_size(longest));
+        let core = Core::new(Box::new(Machine(shared.clone())), false, &sockets)?;
+        *lock(&shared.core) = Arc::downgrade(&core);
+        let (most, connected) = (options.max_connections, Arc::downgrade(&core));
+        core.set_filter(Arc::new(move |_| {
+            connected
+                .upgrade()
+                .is_some_and(|core| core.stats().pipes < most)
+        }));
+        let serving = core.clone();
+        let server = thread::Builder::new()
+            .name("wirebird-broker".into())
+            .spawn(move || serve(&serving))
+            .map_err(crate::Error::from)?;
+        Ok(Self {
+            core,
+            shared,
+            server: Mutex::new(Some(server)),
+        })
+    }
+
+    /// Listens at a URL of any transport. A broker may listen at any number.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::listen`](crate::Socket::listen).
+    pub fn listen(&self, url: &str) -> Result<Listener> {
+        let listener = self.listener(url)?;
+        listener.start()?;
+        Ok(listener)
+    }
+
+    /// A listener to be configured before it is started.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::listener`](crate::Socket::listener).
+    pub fn listener(&self, url: &str) -> Result<Listener> {
+        Ok(Listener::new(Listening::new(&self.core, url)?))
+    }
+
+    // ---- queues ----
+
+    /// Makes a queue for a number of messages, 1 to 1,000,000,000. Returns whether it is new: one that exists and is the
+    /// same stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with [`BadRequest`](super::Status::BadRequest) for an unusable name or capacity,
+    /// [`Conflict`](super::Status::Conflict) if there is a different one, and
+    /// [`LimitReached`](super::Status::LimitReached).
+    pub fn create_queue(&self, name: &str, capacity: usize, queue_type: QueueType) -> Result<bool> {
+        let config = match queue_type {
+            QueueType::Bounded => Config::bounded(capacity),
+            QueueType::Circular => Config::circular(capacity),
+        };
+        let created = self
+            .shared
+            .with(|router, _, _| router.create_queue(name, config));
+        Ok(created?)
+    }
+
+    /// Removes a queue with all that is in it; who waits at it is told. Returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with [`BadRequest`](super::Status::BadRequest) for a temporary queue.
+    pub fn remove_queue(&self, name: &str) -> Result<bool> {
+        let removed = self.shared.with(|router, now, out| {
+            let removed = router.remove_queue(name, now);
+            router.timeout(now, out);
+            removed
+        });
+        Ok(removed?)
+    }
+
+    /// A queue at this moment.
+    #[must_use]
+    pub fn queue_status(&self, name: &str) -> QueueStatus {
+        self.shared
+            .with(|router, now, _| router.queue_status(name, now))
+            .into()
+    }
+
+    /// The names of the queues, in order; temporary ones are not among them.
+    #[must_use]
+    pub fn queues(&self) -> Vec<String> {
+        self.shared
+            .with(|router, _, _| router.queue_names().map(str::to_owned).collect())
+    }
+
+    /// Throws away what a queue holds. Returns how many messages that were.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with [`QueueNotFound`](super::Status::QueueNotFound).
+    pub fn purge_queue(&self, name: &str) -> Result<usize> {
+        let purged = self.shared.with(|router, now, out| {
+            let purged = router.purge_queue(name, now);
+            router.timeout(now, out);
+            purged
+        });
+        Ok(purged?)
+    }
+
+    // ---- topics ----
+
+    /// Makes a topic. Returns whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with [`BadRequest`](super::Status::BadRequest) for an unusable name, and
+    /// [`LimitReached`](super::Status::LimitReached).
+    pub fn create_topic(&self, name: &str) -> Result<bool> {
+        let created = self.shared.with(|router, _, _| router.create_topic(name));
+        Ok(created?)
+    }
+
+    /// Removes a topic, and with it its subscriptions. Returns whether there was one.
+    pub fn remove_topic(&self, name: &str) -> bool {
+        self.shared.with(|router, _, _| router.remove_topic(name))
+    }
+
+    /// Whether there is a topic of this name.
+    #[must_use]
+    pub fn has_topic(&self, name: &str) -> bool {
+        self.shared.with(|router, _, _| router.has_topic(name))
+    }
+
+    // ---- functions ----
+
+    /// Makes a function: what clients send to it is given to the handler, on one of the broker's handler threads, and
+    /// what that returns goes back. Returns whether it is new; an existing one stays.
+    ///
+    /// The handler may return the request itself, another message, or `None` for an answer without content; a
+    /// [`HandlerError`] becomes the status and text of the answer. If it panics, the answer is
+    /// [`HandlerError`](super::Status::HandlerError), and the broker goes on.
+    ///
+    /// ```
+    /// use wirebird::broker::{Broker, Client, Message};
+    ///
+    /// let broker = Broker::new()?;
+    /// broker.create_function("upper", |request| {
+    ///     let text = request.payload_text().unwrap_or_default().to_uppercase();
+    ///     let answer = Message::plain_text(request.request_id(), request.subject(), text);
+    ///     answer.map(Some).map_err(Into::into)
+    /// })?;
+    /// let listener = broker.listen("inproc://doc-function")?;
+    /// let client = Client::connect(&listener.url())?;
+    /// let answer = client.send("upper", Message::plain_text("1", "", "hello")?)?;
+    /// assert_eq!(answer.payload_text().as_deref(), Some("HELLO"));
+    /// # Ok::<(), wirebird::broker::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with [`BadRequest`](super::Status::BadRequest) for an unusable name, and
+    /// [`LimitReached`](super::Status::LimitReached).
+    pub fn create_function<F>(&self, name: &str, handler: F) -> Result<bool>
+    where
+        F: Fn(&Message) -> std::result::Result<Option<Message>, HandlerError>
+            + Send
+            + Sync
+            + 'static,
+    {
+        /// Calls of one function that may run or wait at once.
+        const MOST: usize = 1000;
+        let handler = Arc::new(move |request: &Message| {
+            handler(request).map_err(|error| (error.status, error.text))
+        });
+        let created = self
+            .shared
+            .with(|router, _, _| router.create_function(name, handler, MOST));
+        created.map_err(|(status, text)| Error::refused(status, text))
+    }
+
+    /// Removes a function; calls that run are still answered. Returns whether there was one.
+    pub fn remove_function(&self, name: &str) -> bool {
+        self.shared
+            .with(|router, _, _| router.remove_function(name))
+    }
+
+    /// Whether there is a function of this name.
+    #[must_use]
+    pub fn has_function(&self, name: &str) -> bool {
+        self.shared.with(|router, _, _| router.has_function(name))
+    }
+
+    // ---- the broker itself ----
+
+    /// What the broker has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.with(|router, _, _| router.stats())
+    }
+
+    /// Clients that are connected.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.core.stats().pipes
+    }
+
+    /// Closes the broker: answers that are on their way are sent, for a second at most, then all connections end.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](crate::Error::TimedOut) when clients did not read their answers in time.
+    pub fn close(&self) -> Result<()> {
+        self.shared.pool.close();
+        let closed = self.core.close();
+        if let Some(server) = lock(&self.server).take() {
+            // A panic of it was told when it happened.
+            let _ = server.join();
+        }
+        Ok(closed?)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Nobody is left to be told that answers were not read.
+        let _ = self.close();
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").finish_non_exhaustive()
+    }
+}
+
+/// A thread that reads for the broker whenever there is something, and looks for more before it sleeps.
+fn serve(core: &Core) {
+    let mut nothing = crate::Message::new();
+    while core
+        .recv(
+            CtxId::SOCKET,
+            &mut nothing,
+            Patience::Default,
+            &core.timeouts,
+        )
+        .is_ok()
+    {}
+}
+
+/// What a handler fails with: the status and the text of the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HandlerError {
+    /// The status; default [`HandlerError`](Status::HandlerError).
+    pub status: Status,
+    /// What went wrong, for the client to read.
+    pub text: String,
+}
+
+impl HandlerError {
+    /// An error with a status of its own.
+    pub fn new(status: Status, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+        }
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// Any error becomes one with the status [`HandlerError`](Status::HandlerError).
+impl<E: std::error::Error> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self::new(Status::HandlerError, error.to_string())
+    }
+}
+
+impl From<Inner> for QueueStatus {
+    fn from(inner: Inner) -> Self {
+        Self {
+            name: inner.name,
+            exists: inner.exists,
+            queue_type: inner.kind.map(|kind| match kind {
+                Kind::Bounded => QueueType::Bounded,
+                Kind::Circular => QueueType::Circular,
+            }),
+            temporary: inner.temporary,
+            durable: inner.durable,
+            capacity: inner.capacity,
+            size: inner.size,
+            bytes: inner.bytes,
+        }
+    }
+}
