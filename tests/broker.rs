@@ -64,7 +64,7 @@ fn a_function_answers_with_the_requests_id_and_what_its_handler_returns() {
         )
         .unwrap(),
         Message::binary("3", "s", "application/octet-stream", vec![0, 1, 255]).unwrap(),
-        Message::data("4", "s", &serde_json::json!({"a": 1})).unwrap(),
+        Message::data("4", "s", serde_json::json!({"a": 1})).unwrap(),
     ];
     for message in kinds {
         let answer = client.send("echo", message.clone()).unwrap();
