@@ -162,27 +162,22 @@ impl Core {
     ) -> (Guard<'a>, Result<bool>) {
         state.pull.active = true;
         state.pull.attempts += 1;
+        let mut last = false;
         loop {
             if state.phase != Phase::Open {
                 return (state, Err(Error::Closed));
             }
             let State { machine, world, .. } = &mut *state;
             match machine.recv(ctx, op, message, world) {
-                Ok(true) => return (self.settle(state), Ok(true)),
+                Ok(false) if last => return (state, Ok(false)),
                 Ok(false) => {
-                    let (back, progress) = self.pump_for_receiver(state, otherwise);
-                    state = back;
-                    if !progress {
-                        // While this thread read one pipe, another may have delivered from a second, and found nobody
-                        // to wake.
-                        let State { machine, world, .. } = &mut *state;
-                        return match machine.recv(ctx, op, message, world) {
-                            Ok(false) => (state, Ok(false)),
-                            received => (self.settle(state), received),
-                        };
-                    }
+                    let progress;
+                    (state, progress) = self.pump_for_receiver(state, otherwise);
+                    // While this thread read one pipe, another may have delivered from a second and found nobody to
+                    // wake, or closed the socket.
+                    last = !progress;
                 }
-                Err(error) => return (self.settle(state), Err(error)),
+                received => return (self.settle(state), received),
             }
         }
     }
