@@ -3,6 +3,7 @@
 #
 #   ./test.sh          everything; installs the other implementations and valgrind if they are missing
 #   ./test.sh quick    without them, and without the tests against them and the count of instructions
+#   ./test.sh models   only the models of what threads do with each other
 #
 # Interop tests that miss their peer fail. Set PYTHON to choose the interpreter for pynng's environment, and
 # WIREBIRD_CHROMIUM to choose the browser.
@@ -10,15 +11,16 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 exec </dev/null
 
-quick=false
-case "${1-}" in
-"") ;;
-quick) quick=true ;;
+mode=${1-}
+case $mode in
+"" | quick | models) ;;
 *)
-    echo "usage: ./test.sh [quick]" >&2
+    echo "usage: ./test.sh [quick | models]" >&2
     exit 2
     ;;
 esac
+quick=false
+[ "$mode" != quick ] || quick=true
 
 passed=0
 
@@ -108,10 +110,21 @@ portable_poller() (
     cargo build --examples && cargo test --lib poller && cargo test --test examples
 )
 
+# Every order in which a few threads can use a socket, as far as loom finds them; see src/engine/models/mod.rs.
+models() (
+    export RUSTFLAGS="${RUSTFLAGS-} --cfg wirebird_loom"
+    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR-target}/models"
+    cargo test --lib --no-default-features --profile models engine::models
+)
+
 no_warnings() {
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 }
 
+if [ "$mode" = models ]; then
+    step "models" models
+    exit
+fi
 $quick || step "install nngcat, nanocat, pynng and Chromium" install_peers
 step "formatting" cargo fmt --check
 step "lints" cargo clippy --all-targets --all-features -- -D warnings
@@ -121,6 +134,7 @@ step "build" cargo build --all-features --bins --examples
 step "tests" all_tests
 step "documentation tests" cargo test --doc --all-features
 step "portable poller" portable_poller
+step "models" models
 $quick || step "install valgrind" install_valgrind
 $quick || step "instructions of the hot paths" "${PYTHON-python3}" benches/instructions/check.py
 echo "$passed passed, 0 failed (${SECONDS} s)"

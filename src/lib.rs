@@ -184,6 +184,11 @@
 //! | `sink` | no | sending as a `futures_sink::Sink` |
 //! | `tracing` | no | events as events of `tracing` |
 
+#![cfg_attr(
+    wirebird_loom,
+    allow(dead_code, reason = "what is stood in for in models is not called")
+)]
+
 mod address;
 #[cfg(feature = "broker")]
 pub mod broker;
@@ -194,6 +199,7 @@ mod message;
 mod options;
 mod protocols;
 mod socket;
+mod sync;
 mod sys;
 #[cfg(feature = "tls")]
 mod tls;

@@ -6,8 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::core::{Core, Phase, after};
@@ -15,6 +14,8 @@ use super::deadline::{block_on, within};
 use super::lock;
 use crate::error::{Error, Result};
 use crate::message::PipeId;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 impl Core {
     /// Closes the socket, waiting at most the linger time. Closing a closed socket does nothing.

@@ -1,7 +1,7 @@
 //! A socket's core: its machine, its world, and the operations of its users.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Weak};
 
 use std::time::{Duration, Instant};
 
@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::message::PipeId;
 use crate::options::SocketOptions;
 use crate::protocols::{CtxId, OpId, Protocol, ProtocolInfo};
+use crate::sync::{Mutex, MutexGuard};
 use crate::transports::Otherwise;
 
 /// A socket. Handles, endpoints and pipes share it.

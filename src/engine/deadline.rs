@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use super::park::block_until;
 use super::reactor::Reactor;
 use super::timers::{Timed, TimerKey};
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
 
 /// A deadline of a future. A timer is set only while the future really waits.
 pub(crate) struct Deadline {

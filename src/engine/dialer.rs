@@ -1,7 +1,7 @@
 //! A dialer: it keeps one connection to an address, and tries again when there is none.
 
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use std::{mem, thread};
 
@@ -16,6 +16,7 @@ use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::message::PipeId;
 use crate::options::EndpointOptions;
+use crate::sync::{Mutex, MutexGuard};
 use crate::transports::{self, Setup, Transport};
 use crate::url::Url;
 
@@ -373,7 +374,7 @@ impl Dialing {
     }
 
     /// Tells whoever waits for the first attempt.
-    fn report(&self, mut state: std::sync::MutexGuard<'_, DialState>, result: Result<()>) {
+    fn report(&self, mut state: MutexGuard<'_, DialState>, result: Result<()>) {
         if !mem::take(&mut state.awaited) {
             return;
         }

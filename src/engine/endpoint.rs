@@ -1,6 +1,7 @@
 //! Dialers and listeners: what they share, and how a connection becomes a pipe.
 
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, Weak};
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Phase, State, after};
@@ -16,6 +17,7 @@ use super::timers::{Timed, TimerKey};
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::message::PipeId;
+use crate::sync::{Mutex, MutexGuard};
 use crate::sys::poller;
 use crate::transports::{Established, Handshake, Progress};
 
@@ -273,7 +275,7 @@ impl Timed for Shaking {
 
 impl Core {
     /// Makes a pipe of a connection that is up.
-    fn attach(
+    pub(super) fn attach(
         self: &Arc<Self>,
         established: Established,
         endpoint: Option<Endpoint>,
@@ -484,13 +486,11 @@ fn count_rejected(endpoint: Option<&Endpoint>, why: &Error) {
 /// A number no pipe of the process has. They start anywhere and count up, so that a number is not used again soon.
 fn next_pipe_id() -> PipeId {
     use std::hash::{BuildHasher, RandomState};
-    static LAST: Mutex<Option<u32>> = Mutex::new(None);
-    let mut last = lock(&LAST);
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| {
+        AtomicU32::new(RandomState::new().hash_one(Instant::now()) as u32) // any 32 of its bits
+    });
     loop {
-        let start = || RandomState::new().hash_one(Instant::now()) as u32; // any 32 of its bits
-        let next = last.unwrap_or_else(start).wrapping_add(1) & 0x7fff_ffff;
-        *last = Some(next);
-        if let Some(id) = PipeId::new(next) {
+        if let Some(id) = PipeId::new(NEXT.fetch_add(1, Ordering::Relaxed) & 0x7fff_ffff) {
             return id;
         }
     }

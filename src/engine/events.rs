@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use super::waiters::Waiters;
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::protocols::{CtxId, DropReason, OpId};
+use crate::sync::{Condvar, Mutex};
 
 /// Events a monitor holds before it drops the oldest.
 const MONITOR_QUEUE: usize = 1024;

@@ -1,7 +1,7 @@
 //! A listener: it accepts connections and starts their handshakes, so that no silent peer holds up another.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use std::{io, mem};
 
@@ -15,6 +15,7 @@ use super::timers::{Timed, TimerKey};
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::options::EndpointOptions;
+use crate::sync::Mutex;
 use crate::sys::poller;
 use crate::transports::{self, Acceptor, Inbox, Setup, Transport};
 use crate::url::Url;

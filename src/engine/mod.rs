@@ -8,11 +8,17 @@ mod direct;
 mod endpoint;
 mod events;
 mod listener;
+#[cfg(all(test, wirebird_loom))]
+mod models;
 mod operation;
 mod park;
 mod pipe;
 mod pipes;
 mod pump;
+#[cfg(not(wirebird_loom))]
+mod reactor;
+#[cfg(wirebird_loom)]
+#[path = "models/reactor.rs"]
 mod reactor;
 mod ready;
 mod recv;
@@ -29,7 +35,7 @@ mod waiters;
 mod watch;
 mod world;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 pub(crate) use self::core::{Core, Patience, Timeouts};
 pub(crate) use deadline::Deadline;
@@ -41,6 +47,8 @@ pub use pipe::{PipeInfo, PipeStats};
 pub use stats::SocketStats;
 pub use tally::EndpointStats;
 pub use world::DropStats;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Locks a mutex. A panic in another thread while it held the lock does not make this one panic too.
 pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -4,13 +4,13 @@ use std::cell::Cell;
 use std::sync::Arc;
 #[cfg(target_os = "linux")]
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::Instant;
 
 use super::reactor::Reactor;
 use crate::error::{Error, Result};
+use crate::sync::atomic::{AtomicU32, Ordering};
+use crate::sync::{self, Thread};
 #[cfg(target_os = "linux")]
 use crate::sys::poller::{Awaited, Bell, wait_for_few};
 
@@ -29,11 +29,11 @@ pub(crate) struct Parker {
     bell: OnceLock<Bell>,
 }
 
-thread_local! {
+sync::thread_local! {
     static HERE: (Arc<Parker>, Waker) = {
         let parker = Arc::new(Parker {
             state: AtomicU32::new(EMPTY),
-            thread: thread::current(),
+            thread: sync::current(),
             #[cfg(target_os = "linux")]
             bell: OnceLock::new(),
         });
@@ -71,7 +71,7 @@ pub(crate) fn block_until<T>(
 
 /// How many parked threads this thread has woken so far.
 pub(super) fn unparked() -> u64 {
-    UNPARKED.get()
+    UNPARKED.with(Cell::get)
 }
 
 impl Parker {
@@ -102,14 +102,14 @@ impl Parker {
         }
         while self.state.load(Ordering::SeqCst) == PARKED {
             match deadline {
-                None => thread::park(),
+                None => sync::park(),
                 Some(deadline) => {
                     let now = Instant::now();
                     if now >= deadline {
                         self.change(PARKED, EMPTY);
                         return;
                     }
-                    thread::park_timeout(deadline - now);
+                    sync::park_timeout(deadline - now);
                 }
             }
         }
@@ -149,7 +149,7 @@ impl Wake for Parker {
     fn wake_by_ref(self: &Arc<Self>) {
         match self.state.swap(NOTIFIED, Ordering::SeqCst) {
             PARKED => {
-                UNPARKED.set(UNPARKED.get() + 1);
+                UNPARKED.with(|count| count.set(count.get() + 1));
                 self.thread.unpark();
             }
             POLLING => Reactor::interrupt(),
@@ -161,5 +161,24 @@ impl Wake for Parker {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(all(test, not(wirebird_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waking_a_thread_that_does_not_sleep_unparks_nobody() {
+        with_parker(|parker, waker| {
+            let before = unparked();
+            waker.wake_by_ref();
+            parker.park(None);
+            parker.reset();
+            parker.park(Some(Instant::now()));
+            waker.wake_by_ref();
+            assert!(parker.is_notified());
+            assert_eq!(unparked(), before);
+        });
     }
 }

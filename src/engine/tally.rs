@@ -1,11 +1,10 @@
 //! What is counted for a dialer or listener.
 
-use std::sync::Mutex;
-
 use super::core::Core;
 use super::endpoint::Endpoint;
 use super::lock;
 use crate::error::Error;
+use crate::sync::Mutex;
 
 /// A snapshot of a dialer's or listener's counters. The names are those of nng's statistics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

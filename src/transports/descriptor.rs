@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use rustix::net::SocketType;
 
@@ -12,6 +12,7 @@ use super::{Acceptor, Ends, Handshake, Setup, Transport, ipc};
 use crate::address::Address;
 use crate::engine::lock;
 use crate::error::{Error, Result, UrlFault};
+use crate::sync::Mutex;
 use crate::url::Url;
 use crate::wire::Framing;
 

@@ -5,8 +5,8 @@
 use std::cell::RefCell;
 use std::io::{self, BufRead, IoSlice, Write};
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use rustls::{ClientConnection, ServerConnection};
 
@@ -15,6 +15,7 @@ use super::stream::{ByteStream, Establishing, Plain, cut_off};
 use crate::engine::lock;
 use crate::error::{Error, Result};
 use crate::options::EndpointOptions;
+use crate::sync::Mutex;
 use crate::tls::{self, PeerCertificate};
 use crate::url::Url;
 

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::sync::{Arc, LazyLock, Mutex, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use rustix::fd::BorrowedFd;
 
@@ -13,6 +13,7 @@ use super::{
 use crate::address::Address;
 use crate::engine::lock;
 use crate::error::{Error, Result};
+use crate::sync::Mutex;
 use crate::sys::poller::Event;
 use crate::url::Url;
 use crate::wire::{Batch, Decoder, Framing, Parcel};
@@ -200,6 +201,13 @@ fn pair(name: &Address) -> (Arc<InprocConnection>, Arc<InprocConnection>) {
         there: here,
     };
     (Arc::new(ours), Arc::new(theirs))
+}
+
+/// Both ends of a connection, for models, which cannot use the names: those live longer than a run of a model.
+#[cfg(wirebird_loom)]
+pub(crate) fn ends() -> (Arc<dyn Connection>, Arc<dyn Connection>) {
+    let (one, other) = pair(&Address::Inproc("model".into()));
+    (one, other)
 }
 
 impl InprocConnection {

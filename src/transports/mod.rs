@@ -6,7 +6,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustix::fd::BorrowedFd;
@@ -15,6 +14,7 @@ use crate::address::{Address, Credentials};
 use crate::error::{Error, Result, UrlFault};
 use crate::http::HttpInfo;
 use crate::options::EndpointOptions;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sys::poller::Event;
 #[cfg(feature = "tls")]
 use crate::tls::PeerCertificate;
@@ -34,6 +34,8 @@ mod tls;
 mod ws;
 
 pub(crate) use descriptor::{Inbox, adopt};
+#[cfg(wirebird_loom)]
+pub(crate) use inproc::ends;
 
 /// The transport for a URL. This table is the only place that lists them.
 pub(crate) fn find(url: &Url) -> Result<&'static dyn Transport> {

@@ -13,7 +13,10 @@ mod portable;
 #[cfg(not(all(target_os = "linux", not(wirebird_portable_poller))))]
 pub(crate) use portable::{Events, Poller};
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(wirebird_loom)))]
+mod few;
+#[cfg(all(target_os = "linux", wirebird_loom))]
+#[path = "../../engine/models/few.rs"]
 mod few;
 #[cfg(target_os = "linux")]
 pub(crate) use few::{Awaited, Bell, FEW, wait_for_few};
