@@ -4,6 +4,7 @@
 #   ./test.sh          everything; installs the other implementations and valgrind if they are missing
 #   ./test.sh quick    without them, and without the tests against them and the count of instructions
 #   ./test.sh models   only the models of what threads do with each other
+#   ./test.sh miri     only the tests without I/O, under miri, which has to be installed; no part of everything
 #
 # Interop tests that miss their peer fail. Set PYTHON to choose the interpreter for pynng's environment, and
 # WIREBIRD_CHROMIUM to choose the browser.
@@ -13,9 +14,9 @@ exec </dev/null
 
 mode=${1-}
 case $mode in
-"" | quick | models) ;;
+"" | quick | models | miri) ;;
 *)
-    echo "usage: ./test.sh [quick | models]" >&2
+    echo "usage: ./test.sh [quick | models | miri]" >&2
     exit 2
     ;;
 esac
@@ -117,14 +118,28 @@ models() (
     cargo test --lib --no-default-features --profile models engine::models
 )
 
+# The part of the library that has neither I/O nor threads. Property tests try few cases, for miri is slow, and keep
+# none, for it has no files.
+miri() {
+    if ! cargo +nightly miri --version >/dev/null 2>&1; then
+        echo "miri is not installed: rustup toolchain install nightly --component miri" >&2
+        return 1
+    fi
+    local few=PROPTEST_CASES none=PROPTEST_DISABLE_FAILURE_PERSISTENCE
+    env "$few=4" "$none=1" MIRIFLAGS="${MIRIFLAGS-} -Zmiri-env-forward=$few -Zmiri-env-forward=$none" \
+        cargo +nightly miri test --lib --no-default-features -- wire:: message:: protocols::
+}
+
 no_warnings() {
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --all-features
 }
 
-if [ "$mode" = models ]; then
-    step "models" models
+case $mode in
+models | miri)
+    step "$mode" "$mode"
     exit
-fi
+    ;;
+esac
 $quick || step "install nngcat, nanocat, pynng and Chromium" install_peers
 step "formatting" cargo fmt --check
 step "lints" cargo clippy --all-targets --all-features -- -D warnings

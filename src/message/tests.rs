@@ -206,12 +206,13 @@ fn what_was_cut_off_does_not_come_back() {
 
 #[test]
 fn messages_of_megabytes() {
-    let body = bytes(4 << 20);
+    let half = if cfg!(miri) { 64 << 10 } else { 4 << 20 };
+    let body = bytes(half);
     let mut message = Message::from(&body[..]);
     message.append(&body);
     message.insert(b"x");
-    assert_eq!(message.len(), (8 << 20) + 1);
-    message.trim((4 << 20) + 1).unwrap();
+    assert_eq!(message.len(), 2 * half + 1);
+    message.trim(half + 1).unwrap();
     assert_eq!(message.body(), body);
 }
 

@@ -101,7 +101,7 @@ fn decoder_yields_the_same_messages_split_at_every_byte() {
         .collect();
     for framing in [Framing::Length, Framing::Typed] {
         let bytes = encoded(framing, &messages);
-        for cut in 0..bytes.len() {
+        for cut in (0..bytes.len()).step_by(if cfg!(miri) { 97 } else { 1 }) {
             let mut decoder = Decoder::new(framing, 0);
             let mut got = Vec::new();
             for part in [&bytes[..cut], &bytes[cut..]] {
