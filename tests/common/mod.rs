@@ -19,6 +19,7 @@ use wirebird::{
 
 #[cfg(feature = "tls")]
 pub(crate) mod certificates;
+pub(crate) mod web;
 
 /// Long enough for anything that happens at all.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
