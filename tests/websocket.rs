@@ -4,13 +4,14 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::thread;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use common::web::{self, BINARY, CLOSE, CONT, Client, FIN, PING, PONG};
 use common::{
-    SOON, assert_body, await_added, await_event, await_handshake_failed, await_removed, eventually,
-    pattern,
+    SOON, asleep, assert_body, await_added, await_event, await_handshake_failed, await_removed,
+    eventually, pattern, this_thread,
 };
 use wirebird::{EndpointOptions, Error, Event, Pair0, Pair1, Pull, Push, Rep, Req, SocketOptions};
 
@@ -385,23 +386,61 @@ fn an_end_amid_a_message_is_a_reset_and_nothing_of_it_is_delivered() {
     assert_eq!(pull.try_recv(), Err(Error::WouldBlock));
 }
 
-#[test]
-fn a_socket_that_closes_waits_until_its_peer_has_read_and_then_says_so() {
+/// A push socket that sends two messages to a raw client, and is closing.
+fn closing(client: impl FnOnce(&str) -> Client) -> (Client, JoinHandle<Result<(), Error>>) {
     let push = Push::with_options(&options().linger(SOON)).unwrap();
     let listener = push.listen("ws://127.0.0.1:0/").unwrap();
-    let mut client = Client::new(&listener.url(), "push");
+    let mut client = client(&listener.url());
     push.wait_for_peers(1, SOON).unwrap();
     push.send("one").unwrap();
     push.send("two").unwrap();
     let closing = thread::spawn(move || push.close());
-    assert_eq!(client.recv().1, b"one");
-    assert_eq!(client.recv().1, b"two");
-    let (ping, payload) = client.recv();
-    assert_eq!(ping, FIN | PING);
-    assert!(!closing.is_finished());
-    client.send(FIN | PONG, &payload);
+    assert_eq!(client.recv(), (FIN | BINARY, b"one".to_vec()));
+    assert_eq!(client.recv(), (FIN | BINARY, b"two".to_vec()));
+    (client, closing)
+}
+
+#[test]
+fn a_socket_that_closes_waits_for_the_answer_of_its_peer() {
+    let (mut client, closing) = closing(|url| Client::new(url, "push"));
     client.is_closed_with(1000);
+    assert!(!closing.is_finished());
+    client.send(FIN | CLOSE, &[3, 0xe8]);
     assert_eq!(closing.join().unwrap(), Ok(()));
+}
+
+#[test]
+fn to_a_peer_that_does_not_say_what_it_is_the_end_of_the_stream_says_all() {
+    let (mut client, closing) = closing(|url| Client::terse(url, "push"));
+    assert_eq!(client.try_recv(), None);
+    assert!(!closing.is_finished());
+    drop(client);
+    assert_eq!(closing.join().unwrap(), Ok(()));
+}
+
+#[test]
+fn closing_does_not_wait_until_the_receiver_comes_a_second_time() {
+    let (pull, url) = pull("/", EndpointOptions::new());
+    for count in [1, 2, 5] {
+        let push = Push::with_options(&options().linger(SOON / 2)).unwrap();
+        push.dial(&url).unwrap();
+        for _ in 0..count {
+            push.send("message").unwrap();
+        }
+        eventually("the first one is there, and the rest not read", || {
+            pull.is_readable()
+        });
+        let (tell, told) = mpsc::channel();
+        let closing = thread::spawn(move || {
+            tell.send(this_thread()).unwrap();
+            push.close()
+        });
+        asleep(told.recv().unwrap());
+        for _ in 0..count {
+            assert_eq!(pull.recv().unwrap().body(), b"message");
+        }
+        assert_eq!(closing.join().unwrap(), Ok(()), "{count} messages");
+    }
 }
 
 #[test]

@@ -82,8 +82,8 @@ impl Core {
                     && pipe.rx.readable
                     && pipe.rx.is_open()
                 {
-                    if pipe.rx.hangup {
-                        // The end was there while nothing was read, and no event tells of it again.
+                    if pipe.rx.hangup || pipe.connection.reads_on() {
+                        // What was there while nothing was read, as the end, no event tells of again.
                         state = self.read(state, id, Want::All).0;
                     } else if !state.world.receivers.is_empty() {
                         state.world.unread.push(id);
@@ -142,7 +142,10 @@ impl Core {
     /// wake. Without them it can stay: who comes to wait looks first.
     pub(super) fn serve_others<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
         while let Some(id) = state.world.unread.pop() {
-            if !state.world.receivers.is_empty() {
+            let pipe = state.world.pipes.get(id);
+            if !state.world.receivers.is_empty()
+                || pipe.is_some_and(|pipe| pipe.connection.reads_on())
+            {
                 state = self.settle(self.read(state, id, Want::All).0);
             }
         }

@@ -278,6 +278,11 @@ pub(crate) trait Connection: Send + Sync {
         false
     }
 
+    /// Whether it is read although nobody waits for a message, because something else may come, as a ping.
+    fn reads_on(&self) -> bool {
+        false
+    }
+
     /// Whether there is something to write that is no message, as the answer to a ping. A send with an empty batch
     /// writes it.
     fn owes(&self) -> bool {

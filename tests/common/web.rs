@@ -22,6 +22,11 @@ pub(crate) fn connect(url: &str) -> TcpStream {
     stream
 }
 
+fn path(url: &str) -> &str {
+    let rest = url.strip_prefix("ws://").expect("a ws url");
+    rest.find('/').map_or("/", |at| &rest[at..])
+}
+
 /// A request for a connection to a socket, with further lines.
 pub(crate) fn request(path: &str, protocol: &str, more: &[&str]) -> String {
     let mut lines = vec![
@@ -32,6 +37,7 @@ pub(crate) fn request(path: &str, protocol: &str, more: &[&str]) -> String {
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==".into(),
         "Sec-WebSocket-Version: 13".into(),
         format!("Sec-WebSocket-Protocol: {protocol}.sp.nanomsg.org"),
+        "User-Agent: a test".into(),
     ];
     lines.extend(more.iter().map(|&line| line.to_owned()));
     lines.join("\r\n") + "\r\n\r\n"
@@ -61,10 +67,17 @@ impl Client {
     }
 
     pub(crate) fn with(url: &str, protocol: &str, more: &[&str]) -> Self {
+        Self::asking(url, &request(path(url), protocol, more))
+    }
+
+    /// One that does not say what program it is.
+    pub(crate) fn terse(url: &str, protocol: &str) -> Self {
+        let request = request(path(url), protocol, &[]);
+        Self::asking(url, &request.replace("User-Agent: a test\r\n", ""))
+    }
+
+    fn asking(url: &str, request: &str) -> Self {
         let mut stream = connect(url);
-        let rest = url.strip_prefix("ws://").expect("a ws url");
-        let path = rest.find('/').map_or("/", |at| &rest[at..]);
-        let request = request(path, protocol, more);
         stream.write_all(request.as_bytes()).expect("writes");
         let head = head(&mut stream);
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");

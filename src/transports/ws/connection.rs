@@ -3,9 +3,9 @@
 //! Frames of messages are in the batch that is to be sent. Other frames go between batches, so never into the middle
 //! of one; of each kind at most one waits.
 //!
-//! An end that finishes asks with a ping whether the other has read everything, and closes when that was answered. To
-//! close first and wait for the answer would be shorter, but nng (seen in 1.5.2) answers no close, and keeps the
-//! connection for ever if one comes while it still works on the messages before it.
+//! A connection ends with a close frame, except towards a peer that does not say in its HTTP head what program it is.
+//! nng does not, and it keeps a connection for ever if a close frame comes while it works on the messages before it
+//! (seen in 1.5.2); the end of the stream it understands.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -25,10 +25,6 @@ use crate::wire::{Batch, Decoder, Framing, Parcel};
 /// Bytes that are read at once: first, and at most, while reads fill it.
 const SMALL: usize = 16 * 1024;
 const LARGE: usize = 256 * 1024;
-
-/// What the pings say: that we look whether the peer is there, and that nothing follows.
-const HELLO: &[u8] = b"";
-const FAREWELL: &[u8] = b"end";
 
 /// Intervals of pings in which nothing comes, until the peer is taken for lost.
 const QUIET: u32 = 2;
@@ -54,6 +50,8 @@ pub(super) struct WebConnection {
     /// We are the server, which does not mask.
     server: bool,
     ends: Ends,
+    /// The peer does not say what it is.
+    terse: bool,
     ping: Option<Duration>,
     input: Mutex<Input>,
     output: Mutex<Output>,
@@ -68,8 +66,6 @@ pub(super) struct WebConnection {
 struct Input {
     assembler: Assembler,
     early: Vec<u8>,
-    /// The peer has finished, and is to be told when all its messages were taken.
-    farewell: bool,
     /// What to tell once what came before was taken.
     end: Option<Result<()>>,
 }
@@ -81,7 +77,7 @@ struct Output {
     /// A batch was begun and not written to its end.
     amid: bool,
     pong: Option<Vec<u8>>,
-    ping: Option<&'static [u8]>,
+    ping: bool,
     /// The payload of a close frame.
     close: Option<Vec<u8>>,
     /// A close frame was written, or begun.
@@ -99,16 +95,22 @@ impl WebConnection {
         ends: Ends,
         setup: &Setup,
     ) -> Self {
+        let says = |name| {
+            ends.http
+                .as_ref()
+                .is_some_and(|http| http.header(name).is_some())
+        };
+        let terse = !["user-agent", "server", "origin"].into_iter().any(says);
         Self {
             stream,
             server,
             ends,
+            terse,
             ping: setup.options.ws_ping,
             early: AtomicBool::new(!early.is_empty()),
             input: Mutex::new(Input {
                 assembler: Assembler::new(server, setup.recv_max),
                 early,
-                farewell: false,
                 end: None,
             }),
             output: Mutex::default(),
@@ -128,7 +130,7 @@ impl WebConnection {
             }
         }
         let owing = output.is_pending();
-        if output.closed && !owing && mem::take(&mut output.finishing) {
+        if !owing && !output.amid && mem::take(&mut output.finishing) {
             self.stream.finish();
         }
         self.owing
@@ -180,27 +182,16 @@ impl WebConnection {
         };
         self.quiet.store(0, Ordering::Relaxed);
         if let Err(violation) = fed {
-            let payload = violation.code.to_be_bytes().to_vec();
-            self.send_control(|output| output.close = Some(payload));
+            self.send_control(|output| output.end_with(Some(violation.code)));
             input.end = Some(Err(violation.error));
         } else if let Some(code) = input.assembler.closed() {
-            let payload = code.map_or_else(Vec::new, |code| code.to_be_bytes().to_vec());
-            self.send_control(|output| output.close = Some(payload));
+            self.send_control(|output| output.end_with(code));
             input.end = Some(match code {
                 Some(code @ (code::PROTOCOL..=code::FAILED)) => Err(Error::WebSocketClosed(code)),
                 _ => Ok(()),
             });
-        } else if input
-            .assembler
-            .take_pong()
-            .is_some_and(|pong| pong == FAREWELL)
-        {
-            input.end = Some(Ok(()));
         } else if let Some(payload) = input.assembler.take_ping() {
-            input.farewell = payload == FAREWELL && !parcel.is_empty();
-            if !input.farewell {
-                self.send_control(|output| output.pong = Some(payload));
-            }
+            self.send_control(|output| output.pong = Some(payload));
         }
         Ok(Some(more || self.stream.has_unread()))
     }
@@ -227,8 +218,8 @@ impl Output {
         }
         self.frame = if let Some(payload) = self.pong.take() {
             control(Control::Pong, &payload, masked)
-        } else if let Some(payload) = self.ping.take() {
-            control(Control::Ping, payload, masked)
+        } else if mem::take(&mut self.ping) {
+            control(Control::Ping, &[], masked)
         } else if let Some(payload) = self.close.take() {
             self.closed = true;
             control(Control::Close, &payload, masked)
@@ -238,13 +229,15 @@ impl Output {
         true
     }
 
-    fn say_close(&mut self) {
-        let normal = || code::NORMAL.to_be_bytes().to_vec();
-        self.close.get_or_insert_with(normal);
+    /// Closes with a code, unless there is a reason to close already. Nothing follows.
+    fn end_with(&mut self, code: Option<u16>) {
+        let payload = || code.map_or_else(Vec::new, |code| code.to_be_bytes().to_vec());
+        self.close.get_or_insert_with(payload);
+        self.finishing = true;
     }
 
     fn is_pending(&self) -> bool {
-        let waits = self.pong.is_some() || self.ping.is_some() || self.close.is_some();
+        let waits = self.pong.is_some() || self.ping || self.close.is_some();
         !self.frame.is_empty() || (waits && !self.closed)
     }
 }
@@ -284,9 +277,6 @@ impl Connection for WebConnection {
 
     fn recv(&self, decoder: &mut Decoder, _: Otherwise) -> io::Result<Received> {
         let mut input = lock(&self.input);
-        if mem::take(&mut input.farewell) {
-            self.send_control(|output| output.pong = Some(FAREWELL.to_vec()));
-        }
         SCRATCH.with_borrow_mut(|scratch| {
             let mut more = false;
             if input.end.is_none() {
@@ -296,7 +286,7 @@ impl Connection for WebConnection {
                 more = may_be;
                 if !scratch.parcel.is_empty() {
                     decoder.unpack(&mut scratch.parcel);
-                    more |= input.end.is_some() || input.farewell;
+                    more |= input.end.is_some();
                     return Ok(Received::Some { more });
                 }
             }
@@ -310,6 +300,10 @@ impl Connection for WebConnection {
 
     fn has_arrivals(&self) -> bool {
         self.early.load(Ordering::Relaxed) || self.stream.has_unread()
+    }
+
+    fn reads_on(&self) -> bool {
+        true
     }
 
     fn owes(&self) -> bool {
@@ -327,14 +321,17 @@ impl Connection for WebConnection {
         {
             return Err(Error::TimedOut);
         }
-        self.send_control(|output| output.ping = output.ping.or(Some(HELLO)));
+        self.send_control(|output| output.ping = true);
         Ok(())
     }
 
     fn finish(&self) {
         self.send_control(|output| {
-            output.finishing = true;
-            output.ping = Some(FAREWELL);
+            if self.terse {
+                output.finishing = true;
+            } else {
+                output.end_with(Some(code::NORMAL));
+            }
         });
     }
 
@@ -345,9 +342,6 @@ impl Connection for WebConnection {
 
 impl Drop for WebConnection {
     fn drop(&mut self) {
-        self.send_control(|output| {
-            output.finishing = true;
-            output.say_close();
-        });
+        self.finish();
     }
 }

@@ -23,6 +23,9 @@ pub(super) const MAX_HEAD: usize = 16 * 1024;
 const ABOUT: &str =
     "This is a WebSocket port of scalability-protocol sockets. It has nothing to show.\n";
 
+/// What we are, for logs and for peers that are careful with those that do not say.
+const PROGRAM: &str = concat!("wirebird/", env!("CARGO_PKG_VERSION"));
+
 /// The WebSocket protocol of a socket's kind.
 fn subprotocol(name: &str) -> String {
     format!("{name}.sp.nanomsg.org")
@@ -230,7 +233,7 @@ impl Request {
              Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: {ours}\r\n",
             derive_accept_key(key)
         );
-        end_head(&mut response, options);
+        end_head(&mut response, "Server", options);
         Ok(response)
     }
 
@@ -286,7 +289,7 @@ impl Asked {
              Sec-WebSocket-Protocol: {subprotocol}\r\n",
             host(url)
         );
-        end_head(&mut request, options);
+        end_head(&mut request, "User-Agent", options);
         Self {
             request,
             uri,
@@ -387,8 +390,12 @@ fn escape(text: &str, out: &mut String) {
     }
 }
 
-/// Adds the headers of the options, and the empty line.
-fn end_head(head: &mut String, options: &EndpointOptions) {
+/// Adds the headers of the options, our name unless that is among them, and the empty line.
+fn end_head(head: &mut String, name: &str, options: &EndpointOptions) {
+    let mut named = options.ws_headers.iter();
+    if !named.any(|(header, _)| header.eq_ignore_ascii_case(name)) {
+        let _ = write!(head, "{name}: {PROGRAM}\r\n");
+    }
     for (name, value) in &options.ws_headers {
         let _ = write!(head, "{name}: {value}\r\n");
     }

@@ -44,7 +44,6 @@ pub(crate) struct Assembler {
     /// Longest message that has come whole: so much memory the peer is trusted to fill.
     proven: usize,
     ping: Option<Vec<u8>>,
-    pong: Option<Vec<u8>>,
     closed: Option<Option<u16>>,
 }
 
@@ -71,7 +70,6 @@ impl Assembler {
             control: Vec::new(),
             proven: AHEAD,
             ping: None,
-            pong: None,
             closed: None,
         }
     }
@@ -79,11 +77,6 @@ impl Assembler {
     /// The payload of the latest ping that was not asked for yet.
     pub(crate) fn take_ping(&mut self) -> Option<Vec<u8>> {
         self.ping.take()
-    }
-
-    /// The same of pongs.
-    pub(crate) fn take_pong(&mut self) -> Option<Vec<u8>> {
-        self.pong.take()
     }
 
     /// Whether the peer closed, and the code it gave.
@@ -282,7 +275,6 @@ impl Assembler {
                 }
             }
             Some(Control::Ping) => self.ping = Some(mem::take(&mut self.control)),
-            Some(Control::Pong) => self.pong = Some(mem::take(&mut self.control)),
             Some(Control::Close) => self.closed = Some(self.close_code()?),
             Some(_) | None => {}
         }

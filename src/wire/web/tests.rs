@@ -53,7 +53,6 @@ fn frame(first: u8, masked: bool, payload: &[u8]) -> Vec<u8> {
 struct Outcome {
     messages: Vec<Vec<u8>>,
     ping: Option<Vec<u8>>,
-    pong: Option<Vec<u8>>,
     closed: Option<Option<u16>>,
     amid: bool,
     violation: Option<Violation>,
@@ -86,7 +85,6 @@ fn assembled(masked: bool, limit: usize, input: &[u8], step: usize) -> Outcome {
         outcome.messages.extend(unpacked(&mut parcel));
         outcome.violation = fed.err();
         outcome.ping = assembler.take_ping().or(outcome.ping);
-        outcome.pong = assembler.take_pong().or(outcome.pong);
     }
     outcome.closed = assembler.closed();
     outcome.amid = outcome.violation.is_none() && assembler.is_amid_message();
@@ -350,7 +348,6 @@ fn control_frames_may_stand_between_the_parts_of_a_message() {
         let got = assembled(true, 0, &input, step);
         assert_eq!(got.messages, [b"one two three"]);
         assert_eq!(got.ping, Some(b"second".to_vec()), "the latest");
-        assert_eq!(got.pong, Some(b"unasked".to_vec()));
         assert!(!got.amid);
     }
 }
@@ -484,7 +481,7 @@ proptest! {
     ) {
         let mut input = Vec::new();
         let mut messages = Vec::new();
-        let (mut ping, mut pong) = (None, None);
+        let mut ping = None;
         for (number, step) in steps.iter().enumerate() {
             match step {
                 Step::Message(parts) => {
@@ -502,14 +499,11 @@ proptest! {
                     input.extend(frame(FIN | PING, masked, payload));
                     ping = Some(payload.clone());
                 }
-                Step::Pong(payload) => {
-                    input.extend(frame(FIN | PONG, masked, payload));
-                    pong = Some(payload.clone());
-                }
+                Step::Pong(payload) => input.extend(frame(FIN | PONG, masked, payload)),
             }
         }
         let got = assembled(masked, 0, &input, read);
-        prop_assert_eq!(got, Outcome { messages, ping, pong, ..Outcome::default() });
+        prop_assert_eq!(got, Outcome { messages, ping, ..Outcome::default() });
     }
 
     #[test]

@@ -78,9 +78,11 @@ fn the_response_has_the_key_of_the_standards_example() {
     let response = answer(&lines(), &EndpointOptions::new()).unwrap();
     assert_eq!(
         response,
-        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
-         Sec-WebSocket-Protocol: rep.sp.nanomsg.org\r\n\r\n"
+        format!(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+             Sec-WebSocket-Protocol: rep.sp.nanomsg.org\r\nServer: {PROGRAM}\r\n\r\n"
+        )
     );
 }
 
@@ -289,6 +291,13 @@ fn both_sides_add_the_headers_of_their_options() {
 }
 
 #[test]
+fn another_name_than_ours_can_be_given() {
+    let options = EndpointOptions::new().ws_header("server", "nobody");
+    let response = answer(&lines(), &options).unwrap();
+    assert!(response.contains("\r\nserver: nobody\r\n") && !response.contains(PROGRAM));
+}
+
+#[test]
 fn headers_are_found_by_name_in_any_case() {
     let text = text(&with("X-Twice: 1")).replace("\r\n\r\n", "\r\nX-tWICE: 2\r\n\r\n");
     let (request, _) = parse(text.as_bytes(), |_| true).unwrap().unwrap();
@@ -346,7 +355,7 @@ fn a_request_names_the_servers_protocol_and_a_fresh_key() {
         format!(
             "GET /a?b=c HTTP/1.1\r\nHost: example.com:8080\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Protocol: rep.sp.nanomsg.org\r\n\r\n",
+             Sec-WebSocket-Protocol: rep.sp.nanomsg.org\r\nUser-Agent: {PROGRAM}\r\n\r\n",
             asked.key
         )
     );
