@@ -65,9 +65,9 @@ install_peers() {
         as_root apt-get install -q -y --no-install-recommends "${packages[@]}"
     fi
     [ -x .venv/bin/python ] || "$python" -m venv .venv
-    .venv/bin/python -c 'import pynng' 2>/dev/null ||
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check pynng
-    .venv/bin/python -c 'import pynng; print("pynng", pynng.__version__)'
+    .venv/bin/python -c 'import pynng, websockets' 2>/dev/null ||
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check pynng websockets
+    .venv/bin/python -c 'import pynng, websockets; print("pynng", pynng.__version__, "websockets", websockets.__version__)'
 }
 
 install_valgrind() {

@@ -1,4 +1,4 @@
-//! What is known of the HTTP request that a connection began with.
+//! The HTTP heads that a WebSocket connection begins with, as far as users see them.
 
 /// What the peer said when a WebSocket connection began: a listener's pipe has the request, a dialer's the response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,4 +36,23 @@ impl HttpInfo {
             .iter()
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
+}
+
+/// Whether a header may be added to a WebSocket handshake.
+pub(crate) fn is_addable((name, value): &(String, String)) -> bool {
+    const OURS: [&str; 6] = [
+        "host",
+        "upgrade",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "trailer",
+    ];
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let lower = name.to_ascii_lowercase();
+    !name.is_empty()
+        && name.bytes().all(is_token)
+        && !OURS.contains(&lower.as_str())
+        && !lower.starts_with("sec-websocket-")
+        && !value.chars().any(|c| c.is_control() && c != '\t')
 }

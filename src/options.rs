@@ -5,9 +5,14 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::http;
 use crate::protocols::ProtocolOption;
 #[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
+
+mod keepalive;
+
+pub use keepalive::Keepalive;
 
 /// Most messages a buffer option allows.
 const MAX_BUFFER: usize = 8192;
@@ -385,7 +390,8 @@ impl EndpointOptions {
     /// How often a ping is sent, 1 ms to one day, so that proxies do not take the connection for a dead one; `None`,
     /// the default, sends none. A peer from which nothing at all has come for two of these intervals is taken for
     /// lost: its pipe goes with [`Error::TimedOut`]. A peer that does not read, because nobody receives there, answers no
-    /// ping either; it is not lost if it has such an interval too, no longer than this one. For ws and wss.
+    /// ping; it is not lost if it pings too, as often as we do. Not for peers that run nanomsg, which takes a ping for a
+    /// message. For ws and wss.
     #[must_use]
     pub fn ws_ping(mut self, interval: impl Into<Option<Duration>>) -> Self {
         self.ws_ping = interval.into();
@@ -401,9 +407,9 @@ impl EndpointOptions {
         self
     }
 
-    /// Adds a header to the HTTP request of a dialer or the response of a listener, besides those of others calls. The
-    /// name is a token of RFC 9110 and none that the handshake has itself, the value has no control characters; see
-    /// [`PipeInfo::http`](crate::PipeInfo::http) for what the peer sent. For ws and wss.
+    /// Adds a header to the HTTP request of a dialer or the response of a listener; each call adds one more. The name is
+    /// a token of RFC 9110 and none of those that the handshake itself needs; the value has no control characters. What
+    /// the peer sent is in [`PipeInfo::http`](crate::PipeInfo::http). For ws and wss.
     #[must_use]
     pub fn ws_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.ws_headers.push((name.into(), value.into()));
@@ -450,7 +456,11 @@ impl EndpointOptions {
         {
             return Err(Error::bad_option("ws:ping", time, "1 ms to one day"));
         }
-        if let Some(bad) = self.ws_headers.iter().find(|header| !is_header(header)) {
+        if let Some(bad) = self
+            .ws_headers
+            .iter()
+            .find(|header| !http::is_addable(header))
+        {
             return Err(Error::bad_option(
                 "ws:header",
                 bad,
@@ -458,79 +468,6 @@ impl EndpointOptions {
             ));
         }
         self.keepalive.as_ref().map_or(Ok(()), Keepalive::check)
-    }
-}
-
-/// Whether a header may be added to a WebSocket handshake.
-fn is_header((name, value): &(String, String)) -> bool {
-    const OURS: [&str; 6] = [
-        "host",
-        "upgrade",
-        "connection",
-        "content-length",
-        "transfer-encoding",
-        "trailer",
-    ];
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let lower = name.to_ascii_lowercase();
-    !name.is_empty()
-        && name.bytes().all(is_token)
-        && !OURS.contains(&lower.as_str())
-        && !lower.starts_with("sec-websocket-")
-        && !value.chars().any(|c| c.is_control() && c != '\t')
-}
-
-/// When the system probes whether the peer of an idle tcp connection is still there. Fields left at `None` are the
-/// system's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Keepalive {
-    pub(crate) idle: Option<Duration>,
-    pub(crate) interval: Option<Duration>,
-    pub(crate) count: Option<u32>,
-}
-
-impl Keepalive {
-    /// Probes with the system's timing.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Idle time before the first probe, 1 s to 32,767 s.
-    #[must_use]
-    pub fn idle(mut self, time: Duration) -> Self {
-        self.idle = Some(time);
-        self
-    }
-
-    /// Time between probes, 1 s to 32,767 s.
-    #[must_use]
-    pub fn interval(mut self, time: Duration) -> Self {
-        self.interval = Some(time);
-        self
-    }
-
-    /// Unanswered probes after which the connection is given up, 1 to 127.
-    #[must_use]
-    pub fn count(mut self, probes: u32) -> Self {
-        self.count = Some(probes);
-        self
-    }
-
-    fn check(&self) -> Result<()> {
-        for (option, time) in [
-            ("tcp-keepalive idle", self.idle),
-            ("tcp-keepalive interval", self.interval),
-        ] {
-            if let Some(time) = time.filter(|time| !(1..=32_767).contains(&time.as_secs())) {
-                return Err(Error::bad_option(option, time, "1 s to 32767 s"));
-            }
-        }
-        match self.count.filter(|count| !(1..=127).contains(count)) {
-            Some(count) => Err(Error::bad_option("tcp-keepalive count", count, "1 to 127")),
-            None => Ok(()),
-        }
     }
 }
 
@@ -586,6 +523,14 @@ mod tests {
             (
                 endpoint().tcp_keepalive(Keepalive::new().count(0)).check(),
                 "keepalive count",
+            ),
+            (
+                endpoint().ws_ping(Duration::ZERO).check(),
+                "ws:ping cannot be 0ns: 1 ms to one day",
+            ),
+            (
+                endpoint().ws_header("Host", "x").check(),
+                "ws:header cannot be (\"Host\", \"x\"): a token",
             ),
             (
                 endpoint()

@@ -19,7 +19,7 @@ use wirebird::{
 
 /// Starts a function of the script.
 fn pynng(args: &[&str]) -> Running {
-    Program::pynng("peer.py").start(args)
+    Program::python("peer.py").start(args)
 }
 
 /// Starts a function of the script that takes a protocol, a role and a URL, and connects it with the socket.
@@ -354,7 +354,7 @@ mod devices {
     /// connection has.
     fn counts_one_hop(front: RawKind, back: RawKind, sender: &str, receiver: &str) {
         let ([near, far], sockets) = device(front, back);
-        let script = Program::pynng("peer.py");
+        let script = Program::python("peer.py");
         let mut receiver = script.start_talking(["turn_away", receiver, far.url(), "1"]);
         receiver.line("ready");
         sockets[1].wait_for_peers(1, DEADLINE).unwrap();

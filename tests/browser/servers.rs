@@ -56,7 +56,7 @@ pub(crate) struct Nng {
 }
 
 fn pynng(args: &[&str]) -> Running {
-    let running = Program::pynng("../browser/peer.py").start(args);
+    let running = Program::python("../browser/peer.py").start(args);
     running.line("listening");
     running
 }

@@ -193,15 +193,15 @@ impl Program {
         program
     }
 
-    /// A script of tests/interop under a Python that has pynng.
-    pub(crate) fn pynng(script: &str) -> Self {
+    /// A script of tests/interop under a Python that has pynng and websockets.
+    pub(crate) fn python(script: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = std::env::var_os("WIREBIRD_PYTHON")
             .map_or_else(|| root.join(".venv/bin/python"), PathBuf::from);
         let script = root.join("tests/interop").join(script);
         Self {
             command: vec![python, script],
-            install: "python3 -m venv .venv && .venv/bin/pip install pynng",
+            install: "python3 -m venv .venv && .venv/bin/pip install pynng websockets",
         }
     }
 
