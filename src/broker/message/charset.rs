@@ -73,25 +73,60 @@ impl Charset {
 
     /// The text that the bytes are; where they stop being text if they do.
     pub(in crate::broker) fn decode(self, bytes: &[u8]) -> Result<Cow<'_, str>, MessageError> {
-        let wrong = |at| MessageError::NotText { charset: self, at };
+        let mut text = String::new();
         match self {
-            Self::Utf8 => std::str::from_utf8(bytes)
-                .map(Cow::Borrowed)
-                .map_err(|e| wrong(e.valid_up_to())),
-            Self::UsAscii => match bytes.iter().position(|b| !b.is_ascii()) {
-                None => Ok(String::from_utf8_lossy(bytes)),
-                Some(at) => Err(wrong(at)),
-            },
-            Self::Iso8859_1 => Ok(bytes.iter().copied().map(char::from).collect()),
-            Self::Utf16 => match bytes {
-                [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes, 2),
-                [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes, 2),
-                _ => utf16(bytes, u16::from_be_bytes, 0),
+            Self::Utf8 | Self::UsAscii => {
+                self.check(bytes)?;
+                return Ok(String::from_utf8_lossy(bytes));
             }
-            .map_err(wrong),
-            Self::Utf16Be => utf16(bytes, u16::from_be_bytes, 0).map_err(wrong),
-            Self::Utf16Le => utf16(bytes, u16::from_le_bytes, 0).map_err(wrong),
+            Self::Iso8859_1 => text.extend(bytes.iter().copied().map(char::from)),
+            Self::Utf16 | Self::Utf16Be | Self::Utf16Le => {
+                text.reserve(bytes.len() / 2);
+                self.utf16(bytes, |character| text.push(character))?;
+            }
         }
+        Ok(text.into())
+    }
+
+    /// Whether the bytes are text; where they stop being text if they do.
+    pub(in crate::broker) fn check(self, bytes: &[u8]) -> Result<(), MessageError> {
+        let end = match self {
+            Self::Utf8 => std::str::from_utf8(bytes).err().map(|e| e.valid_up_to()),
+            Self::UsAscii => bytes.iter().position(|byte| !byte.is_ascii()),
+            Self::Iso8859_1 => None,
+            Self::Utf16 | Self::Utf16Be | Self::Utf16Le => return self.utf16(bytes, |_| ()),
+        };
+        end.map_or(Ok(()), |at| Err(self.not_text(at)))
+    }
+
+    /// Calls for each character of bytes in a form of UTF-16.
+    fn utf16(self, bytes: &[u8], mut each: impl FnMut(char)) -> Result<(), MessageError> {
+        let (rest, little) = match (self, bytes) {
+            (Self::Utf16, [0xff, 0xfe, rest @ ..]) => (rest, true),
+            (Self::Utf16, [0xfe, 0xff, rest @ ..]) => (rest, false),
+            _ => (bytes, self == Self::Utf16Le),
+        };
+        let unit = if little {
+            u16::from_le_bytes
+        } else {
+            u16::from_be_bytes
+        };
+        let (units, odd) = rest.as_chunks::<2>();
+        let mut at = bytes.len() - rest.len();
+        for character in char::decode_utf16(units.iter().copied().map(unit)) {
+            let character = character.map_err(|_| self.not_text(at))?;
+            at += 2 * character.len_utf16();
+            each(character);
+        }
+        if odd.is_empty() {
+            Ok(())
+        } else {
+            Err(self.not_text(at))
+        }
+    }
+
+    fn not_text(self, at: usize) -> MessageError {
+        MessageError::NotText { charset: self, at }
     }
 
     fn single_bytes(self, text: &str, last: u8) -> Result<Vec<u8>, MessageError> {
@@ -106,27 +141,6 @@ impl Charset {
                     })
             })
             .collect()
-    }
-}
-
-/// The text of UTF-16 units, or where it is none, counted from `skipped` bytes before.
-fn utf16(
-    bytes: &[u8],
-    unit: fn([u8; 2]) -> u16,
-    skipped: usize,
-) -> Result<Cow<'static, str>, usize> {
-    let (units, odd) = bytes.as_chunks::<2>();
-    let mut text = String::with_capacity(units.len());
-    let mut at = skipped;
-    for character in char::decode_utf16(units.iter().copied().map(unit)) {
-        let character = character.map_err(|_| at)?;
-        at += 2 * character.len_utf16();
-        text.push(character);
-    }
-    if odd.is_empty() {
-        Ok(Cow::Owned(text))
-    } else {
-        Err(at)
     }
 }
 

@@ -121,7 +121,7 @@ impl Fields {
     /// Takes bytes of the charset as text; needs the charset to be set.
     pub(in crate::broker) fn set_payload(&mut self, payload: Bytes) -> Result<(), MessageError> {
         if let Some(charset) = self.charset {
-            charset.decode(&payload)?;
+            charset.check(&payload)?;
         }
         self.payload = payload;
         Ok(())

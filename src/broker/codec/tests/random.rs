@@ -1,4 +1,5 @@
-//! Messages and bytes by chance. `WIREBIRD_FUZZ_CASES` sets how many there are of each kind.
+//! Messages and bytes by chance. `WIREBIRD_FUZZ_CASES` sets how many strings of bytes there are; of whole messages
+//! there are a tenth of that. A longer run begins like a shorter one.
 
 use std::env;
 

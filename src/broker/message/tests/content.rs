@@ -161,10 +161,9 @@ fn bytes_that_are_not_text_are_found_where_they_are() {
         (Charset::Utf16Be, b"\0a\0", 2),
     ];
     for (charset, bytes, at) in cases {
-        assert_eq!(
-            charset.decode(bytes),
-            Err(MessageError::NotText { charset, at })
-        );
+        let fault = MessageError::NotText { charset, at };
+        assert_eq!(charset.check(bytes), Err(fault.clone()));
+        assert_eq!(charset.decode(bytes), Err(fault));
     }
 }
 
