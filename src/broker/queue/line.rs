@@ -76,3 +76,45 @@ impl<P> Line<P> {
         Some((waiter, brings))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> Line<char> {
+        let mut line = Line::new();
+        for (id, session, brings) in [(5, 1, 'a'), (3, 2, 'b'), (4, 1, 'c'), (9, 3, 'd')] {
+            line.push(Waiter { id, session }, brings);
+        }
+        line
+    }
+
+    #[test]
+    fn whoever_is_next_is_the_first_who_came() {
+        let mut line = line();
+        assert_eq!(line.front(), Some(&'a'));
+        let order = std::iter::from_fn(|| line.pop()).map(|(waiter, brings)| (waiter.id, brings));
+        assert!(order.eq([(5, 'a'), (3, 'b'), (4, 'c'), (9, 'd')]));
+    }
+
+    #[test]
+    fn a_session_leaves_with_all_its_waiters() {
+        let mut line = line();
+        assert_eq!(line.remove_session(1), [(5, 'a'), (4, 'c')]);
+        assert_eq!(line.remove_session(1), []);
+        assert_eq!(line.len(), 2);
+    }
+
+    #[test]
+    fn whoever_leaves_in_whatever_way_is_forgotten() {
+        let mut line = line();
+        line.pop();
+        assert_eq!(line.remove(3), Some('b'));
+        assert_eq!(line.remove(3), None);
+        line.remove_session(1);
+        assert_eq!(line.by_id.len(), 1);
+        assert_eq!(line.by_session.len(), 1);
+        assert_eq!(line.drain().count(), 1);
+        assert!(line.is_empty() && line.by_id.is_empty() && line.by_session.is_empty());
+    }
+}

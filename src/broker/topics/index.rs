@@ -33,6 +33,11 @@ impl Index {
         self.root.remove(segments(pattern.as_str()), session)
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.root.here.is_empty() && self.root.children.is_empty()
+    }
+
     /// Adds the subscriptions whose patterns match a topic to `found`, those of one session perhaps more than once.
     pub(super) fn matching(&self, topic: &str, found: &mut Vec<Subscription>) {
         self.root.matching(segments(topic), found);

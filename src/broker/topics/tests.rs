@@ -151,6 +151,21 @@ fn a_session_that_is_gone_gets_nothing_more() {
 }
 
 #[test]
+fn a_subscription_that_ends_leaves_nothing_behind() {
+    let mut topics = topics(&["news"]);
+    for text in ["news", "a/b/*", "a/b/>", "*"] {
+        subscribe(&mut topics, 1, text);
+    }
+    topics.unsubscribe(1, &pattern("a/b/*")).unwrap();
+    topics.unsubscribe(1, &pattern("news")).unwrap();
+    topics.drop_session(1);
+    subscribe(&mut topics, 2, "news");
+    topics.remove("news");
+    assert!(topics.patterns.is_empty());
+    assert!(topics.sessions.is_empty());
+}
+
+#[test]
 fn a_session_with_several_subscriptions_that_match_gets_one_copy_by_the_nearest() {
     let mut topics = topics(&["news/eu", "news/us"]);
     let first = subscribe(&mut topics, 1, "news/>");
