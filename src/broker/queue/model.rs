@@ -154,7 +154,7 @@ enum Step {
     /// Of the items in flight, by a number modulo how many there are.
     Acknowledge(usize),
     PutBack(usize),
-    /// Of the last few that may have had to wait.
+    /// Of those who wait, or one who does not.
     Cancel(usize),
     DropSession(SessionId),
     Purge,
@@ -162,9 +162,9 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let session = || proptest::option::of(0..4_u64);
+    let session = || proptest::option::weighted(0.8, 0..4_u64);
     prop_oneof![
-        6 => (0..12_usize, proptest::option::weighted(0.3, -1..20_i64), any::<bool>(), session())
+        9 => (0..12_usize, proptest::option::weighted(0.3, -1..20_i64), any::<bool>(), session())
             .prop_map(|(bytes, lives, durable, waits_as)| Step::Offer { bytes, lives, durable, waits_as }),
         6 => session().prop_map(|waits_as| Step::Poll { waits_as }),
         2 => any::<usize>().prop_map(Step::Acknowledge),
@@ -182,7 +182,7 @@ fn config() -> impl Strategy<Value = Config> {
         Just((false, false)),
         Just((false, true))
     ];
-    (kind, 1..4_usize, 1..20_usize, 0..6_usize).prop_map(
+    (kind, 1..6_usize, 1..20_usize, 0..8_usize).prop_map(
         |((circular, durable), messages, bytes, waiters)| Config {
             kind: if circular {
                 Kind::Circular
@@ -248,6 +248,14 @@ impl Pair {
         (count > 0).then(|| self.in_flight.swap_remove(number % count))
     }
 
+    fn some_waiter(&self, number: usize) -> WaiterId {
+        let offers = self.model.offers.iter().map(|(offer, _)| offer.id);
+        let mut waiting: Vec<_> = self.model.polls.iter().map(|poll| poll.id).collect();
+        waiting.extend(offers);
+        let at = number % (waiting.len() + 1);
+        waiting.get(at).copied().unwrap_or(self.next_waiter)
+    }
+
     /// Takes a step on both sides, and returns their answers.
     fn take(&mut self, step: Step, effects: &mut Effects<Letter>) -> (Answer, Answer) {
         let now = self.now;
@@ -308,7 +316,7 @@ impl Pair {
                 (Answer::Done, Answer::Done)
             }
             Step::Cancel(number) => {
-                let id = self.next_waiter.saturating_sub(1 + number as u64 % 6);
+                let id = self.some_waiter(number);
                 let cancelled = self.queue.cancel(id, now, effects);
                 let count = self.model.cancel(|waiter| waiter.id == id);
                 (
