@@ -89,6 +89,9 @@ impl Listening {
     /// Changes the options. Those that shape the listening end itself are refused once it listens.
     pub(crate) fn set_options(&self, options: &EndpointOptions) -> Result<()> {
         options.check()?;
+        if lock(&self.state).acceptor.is_some() {
+            self.transport.check_listening(options)?;
+        }
         let mut state = lock(&self.state);
         if state.closed {
             return Err(Error::Closed);

@@ -133,8 +133,9 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`](crate::Error::InvalidOption), [`Closed`](crate::Error::Closed), and
-    /// [`Busy`](crate::Error::Busy) for the permissions of a socket file that is there already.
+    /// [`InvalidOption`](crate::Error::InvalidOption), [`Closed`](crate::Error::Closed),
+    /// [`Busy`](crate::Error::Busy) for the permissions of a socket file that is there already, and
+    /// [`Tls`](crate::Error::Tls) for a certificate that the listener could not go on with.
     pub fn set_options(&self, options: &EndpointOptions) -> Result<()> {
         self.core.set_options(options)
     }

@@ -7,11 +7,15 @@ use std::time::{Duration, SystemTime};
 use ring::digest;
 use rustls::pki_types::CertificateDer;
 use x509_cert::Certificate;
-use x509_cert::der::Decode;
+use x509_cert::der::oid::ObjectIdentifier;
+use x509_cert::der::{Decode, Tag, Tagged};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
 use crate::error::Error;
+
+/// What the common name is called in a subject.
+const COMMON_NAME: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.4.3");
 
 /// The SHA-256 digest of a certificate: what [`TlsConfig::pin`](super::TlsConfig::pin) compares.
 ///
@@ -117,21 +121,25 @@ impl PeerCertificate {
         Fingerprint::of(&self.der)
     }
 
-    /// Whom it is for, as `CN=worker 1,O=Example`; empty when it cannot be read.
+    /// Whom it is for, in the form of RFC 4514, as `CN=worker 1,O=Example`; empty when it cannot be read.
     #[must_use]
     pub fn subject(&self) -> String {
         self.read(|found| found.tbs_certificate.subject.to_string())
     }
 
-    /// The common name in the subject.
+    /// The common name in the subject, if there is one and it is text.
     #[must_use]
     pub fn common_name(&self) -> Option<String> {
         let parsed = self.parse()?;
         let parts = parsed.tbs_certificate.subject.0.iter();
-        parts.flat_map(|part| part.0.iter()).find_map(|entry| {
-            let text = entry.to_string();
-            text.strip_prefix("CN=").map(str::to_owned)
-        })
+        let mut entries = parts.flat_map(|part| part.0.iter());
+        let name = &entries.find(|entry| entry.oid == COMMON_NAME)?.value;
+        match name.tag() {
+            Tag::Utf8String | Tag::PrintableString | Tag::TeletexString | Tag::Ia5String => {
+                std::str::from_utf8(name.value()).ok().map(str::to_owned)
+            }
+            _ => None,
+        }
     }
 
     /// Who has issued it, in the form of the subject; empty when it cannot be read.

@@ -1,7 +1,7 @@
 //! What errors of TLS mean to whoever has to mend them.
 
 use rustls::pki_types::UnixTime;
-use rustls::{AlertDescription, CertificateError, Error as Tls};
+use rustls::{AlertDescription, CertificateError, Error as Tls, InvalidMessage};
 
 use crate::error::{Error, TlsFault};
 
@@ -10,8 +10,7 @@ pub(super) fn unusable(reason: String) -> Error {
     Error::tls(TlsFault::Configuration, reason)
 }
 
-/// Puts an error of the TLS library into our words. `told` is what was found wrong with the peer's certificate and
-/// the error cannot carry.
+/// Puts an error of the TLS library into our words.
 pub(crate) fn explain(error: &Tls) -> Error {
     let (fault, reason) = match error {
         Tls::InvalidCertificate(why) => certificate(why),
@@ -20,7 +19,11 @@ pub(crate) fn explain(error: &Tls) -> Error {
             "the client has shown no certificate, and one is required".into(),
         ),
         Tls::AlertReceived(alert) => refused(*alert),
-        Tls::InvalidMessage(_) => (
+        Tls::InvalidMessage(
+            InvalidMessage::InvalidContentType
+            | InvalidMessage::UnknownProtocolVersion
+            | InvalidMessage::MessageTooLarge,
+        ) => (
             TlsFault::NotTls,
             format!("what the peer sent is not TLS ({error})"),
         ),
@@ -86,6 +89,11 @@ fn certificate(why: &CertificateError) -> (TlsFault, String) {
             );
             (TlsFault::NameMismatch, reason)
         }
+        CertificateError::BadSignature => (
+            TlsFault::BadCertificate,
+            "a signature is wrong: the peer's certificate is damaged, or the peer lacks its key"
+                .into(),
+        ),
         CertificateError::ApplicationVerificationFailure => (
             TlsFault::NotPinned,
             "the peer's certificate has none of the fingerprints that are pinned".into(),
@@ -106,6 +114,21 @@ fn refused(alert: AlertDescription) -> (TlsFault, String) {
         AlertDescription::UnknownCA => (
             TlsFault::Refused,
             "the peer does not trust who has issued our certificate".into(),
+        ),
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::AccessDenied => (
+            TlsFault::Refused,
+            format!("the peer does not accept our certificate ({alert:?})"),
+        ),
+        // The word of TLS 1.2 for both.
+        AlertDescription::HandshakeFailure => (
+            TlsFault::Refused,
+            "the peer shares none of our methods, or requires a certificate (HandshakeFailure)"
+                .into(),
         ),
         AlertDescription::ProtocolVersion => (
             TlsFault::NothingInCommon,

@@ -5,13 +5,15 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, Error as Tls, RootCertStore, ServerConfig};
 
 use crate::error::{Error, Result, TlsFault};
 
 mod certificate;
 mod fault;
 mod pem;
+#[cfg(test)]
+mod tests;
 mod verify;
 
 pub use certificate::{Fingerprint, PeerCertificate};
@@ -195,7 +197,13 @@ impl TlsConfig {
             key: pem::key(key, key_origin)?,
         };
         verify::check_own(&own).map_err(|error| {
-            fault::unusable(format!("{chain_origin} and {key_origin}: {error}"))
+            let why = match error {
+                Tls::InconsistentKeys(_) => {
+                    "the key belongs to another certificate than the first".to_owned()
+                }
+                error => error.to_string(),
+            };
+            fault::unusable(format!("{chain_origin} and {key_origin}: {why}"))
         })?;
         Ok(self.with(|settings| settings.own = Some(Arc::new(own))))
     }

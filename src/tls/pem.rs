@@ -1,7 +1,8 @@
 //! Certificates and keys as they are kept in files.
 
 use std::fmt;
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use rustls::pki_types::pem::{self, PemObject};
@@ -17,13 +18,14 @@ const DER_SEQUENCE: u8 = 0x30;
 
 /// Reads a file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    let length = fs::metadata(path).map(|found| found.len());
-    match length.and_then(|length| Ok((length, fs::read(path)?))) {
-        Ok((..=MAX_FILE, content)) => Ok(content),
-        Ok(_) => Err(unusable(format!(
+    let mut content = Vec::new();
+    // A device has no length to ask for.
+    match File::open(path).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut content)) {
+        Ok(_) if content.len() as u64 > MAX_FILE => Err(unusable(format!(
             "{}: longer than {MAX_FILE} bytes",
             path.display()
         ))),
+        Ok(_) => Ok(content),
         Err(error) => Err(unusable(format!("{}: {error}", path.display()))),
     }
 }
@@ -33,7 +35,7 @@ pub(super) fn certificates(
     pem: &[u8],
     origin: &dyn fmt::Display,
 ) -> Result<Vec<CertificateDer<'static>>> {
-    if pem.first() == Some(&DER_SEQUENCE) {
+    if pem.first() == Some(&DER_SEQUENCE) && !has(pem, "-----BEGIN ") {
         return Ok(vec![CertificateDer::from(pem.to_vec())]);
     }
     let found: Result<Vec<_>, pem::Error> = CertificateDer::pem_slice_iter(pem).collect();
@@ -60,6 +62,11 @@ pub(super) fn key(pem: &[u8], origin: &dyn fmt::Display) -> Result<PrivateKeyDer
 
 /// Whether a key is there, and a password for it is needed: PKCS #8 says so in the label, the older forms in a header.
 fn is_encrypted(pem: &[u8]) -> bool {
-    let has = |text: &str| pem.windows(text.len()).any(|part| part == text.as_bytes());
-    has("-----BEGIN ENCRYPTED PRIVATE KEY-----") || has("Proc-Type: 4,ENCRYPTED")
+    has(pem, "-----BEGIN ENCRYPTED PRIVATE KEY-----") || has(pem, "Proc-Type: 4,ENCRYPTED")
+}
+
+fn has(content: &[u8], text: &str) -> bool {
+    content
+        .windows(text.len())
+        .any(|part| part == text.as_bytes())
 }

@@ -13,7 +13,7 @@ use rustls::{ClientConnection, ServerConnection};
 use super::Ends;
 use super::stream::{ByteStream, Establishing, Plain, cut_off};
 use crate::engine::lock;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TlsFault};
 use crate::options::EndpointOptions;
 use crate::sync::Mutex;
 use crate::tls::{self, PeerCertificate};
@@ -23,6 +23,8 @@ use crate::url::Url;
 const READ: usize = 64 * 1024;
 /// Most plaintext that is encrypted before it is written, in bytes.
 const WRITE: usize = 128 * 1024;
+/// Steps in a row that bring no data, before others get their turn: more than the longest record takes.
+const IDLE_STEPS: usize = 8;
 
 /// The stream.
 pub(super) struct Encrypted {
@@ -97,7 +99,11 @@ impl Encrypted {
         // There may be an answer to what came, or an alert. A stream that is broken has nobody to take it.
         let blocked = matches!(session.flush(&self.plain), Err(error) if would_block(&error));
         self.owing.store(blocked, Ordering::Release);
-        let unread = matches!(&read, Ok(1..)) && !session.is_dry();
+        let given = match &read {
+            Ok(count) => *count > 0,
+            Err(error) => would_block(error),
+        };
+        let unread = given && !session.is_dry();
         self.unread.store(unread, Ordering::Release);
         read
     }
@@ -110,6 +116,7 @@ impl Session {
         put: &mut impl FnMut(&[u8]) -> usize,
     ) -> io::Result<usize> {
         let mut got = 0;
+        let mut idle = 0;
         // What events have told of since counts for the read that comes next, which has to look for itself.
         self.raw.more = true;
         loop {
@@ -127,6 +134,13 @@ impl Session {
             }
             if got > 0 && self.raw.is_empty() && !self.raw.more {
                 return Ok(got);
+            }
+            if got == 0 {
+                if idle == IDLE_STEPS {
+                    self.raw.more = true;
+                    return Err(io::ErrorKind::WouldBlock.into());
+                }
+                idle += 1;
             }
             match self.step(plain) {
                 Ok(()) => {}
@@ -146,13 +160,23 @@ impl Session {
         }
     }
 
-    /// Decrypts a part of what was read, or reads if that is all done.
+    /// Decrypts a part of what was read, or reads if that is all done. What was decrypted before a fault counts, so that
+    /// the step after the one that finds it tells of it.
     fn step(&mut self, plain: &Plain) -> io::Result<()> {
         if let Some(why) = &self.failed {
             return Err(io::Error::other(why.clone()));
         }
-        if self.raw.is_empty() && self.raw.fill(plain)? == 0 {
-            return self.tls.read_tls(&mut io::empty()).map(drop);
+        if self.raw.is_empty() {
+            match self.raw.fill(plain) {
+                // Cannot fail: there is nothing to take in.
+                Ok(0) => return self.tls.read_tls(&mut io::empty()).map(drop),
+                Ok(_) => {}
+                Err(error) if would_block(&error) => return Err(error),
+                Err(error) => {
+                    self.failed = Some(error.into());
+                    return Ok(());
+                }
+            }
         }
         let mut rest = self.raw.bytes();
         let before = rest.len();
@@ -161,12 +185,22 @@ impl Session {
         // Nothing counts after the word for the end.
         self.raw
             .consume(if matches!(read, Ok(0)) { before } else { used });
-        read?;
-        self.tls.process_new_packets().map(drop).map_err(|error| {
-            let why = tls::explain(&error);
-            self.failed = Some(why.clone());
-            io::Error::other(why)
-        })
+        self.failed = match read {
+            Ok(_) => self
+                .tls
+                .process_new_packets()
+                .err()
+                .as_ref()
+                .map(tls::explain),
+            Err(error) => Some(Error::tls(TlsFault::Violation, error.to_string())),
+        };
+        Ok(())
+    }
+
+    /// Why the peer has closed, if it has said so. Data before that has to be read first.
+    fn last_word(&mut self, plain: &Plain) -> Option<Error> {
+        while self.decrypted().is_none() && self.step(plain).is_ok() {}
+        self.failed.clone()
     }
 
     fn has_ended(&mut self) -> bool {
@@ -242,22 +276,27 @@ impl ByteStream for Encrypted {
                 Err(error) if would_block(&error) => {
                     return Ok(Establishing::Waiting { writable: true });
                 }
-                Err(error) => return Err(cut_off(error)),
+                Err(error) => {
+                    let why = session.last_word(&self.plain);
+                    return Err(why.unwrap_or_else(|| cut_off(error)));
+                }
             }
             if !session.tls.is_handshaking() {
                 return Ok(Establishing::Done);
             }
-            match session.step(&self.plain) {
-                Ok(()) if session.has_ended() => return Err(Error::ConnectionShut),
-                Ok(()) => {}
-                Err(error) if would_block(&error) => {
+            if let Err(error) = session.step(&self.plain) {
+                if would_block(&error) {
                     return Ok(Establishing::Waiting { writable: false });
                 }
-                Err(error) => {
-                    // The peer is told what is wrong with it, if it still listens.
-                    let _ = session.flush(&self.plain);
-                    return Err(cut_off(error));
-                }
+                return Err(cut_off(error));
+            }
+            if let Some(why) = session.failed.clone() {
+                // The peer is told what is wrong with it, if it still listens.
+                let _ = session.flush(&self.plain);
+                return Err(cut_off(io::Error::other(why)));
+            }
+            if session.has_ended() {
+                return Err(Error::ConnectionShut);
             }
         }
     }
@@ -271,7 +310,13 @@ impl ByteStream for Encrypted {
         }
         let owes = matches!(&flushed, Err(error) if would_block(error));
         self.owing.store(owes, Ordering::Release);
-        flushed.map(|()| std::mem::take(&mut session.pending))
+        match flushed {
+            Ok(()) => Ok(std::mem::take(&mut session.pending)),
+            Err(error) if would_block(&error) => Err(error),
+            Err(error) => Err(session
+                .last_word(&self.plain)
+                .map_or(error, io::Error::other)),
+        }
     }
 
     fn short_is_full(&self) -> bool {
@@ -349,3 +394,6 @@ impl Write for Writer<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,6 +86,12 @@ pub(crate) trait Transport: Send + Sync {
     /// Starts connecting to one of a URL's addresses. Never blocks.
     fn connect(&self, url: &Url, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>>;
 
+    /// Whether options will do for accepting connections.
+    fn check_listening(&self, options: &EndpointOptions) -> Result<()> {
+        let _ = options;
+        Ok(())
+    }
+
     /// Starts listening. `arrived` is to be called when a connection waits that no descriptor tells of.
     fn listen(
         &self,

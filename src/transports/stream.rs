@@ -34,7 +34,8 @@ pub(crate) trait ByteStream: Send + Sync + 'static {
         true
     }
 
-    /// Reads once, without blocking. Returns how much came, 0 at the end.
+    /// Reads once, without blocking. Returns how much came, 0 at the end. `WouldBlock` while something is unread asks
+    /// for another try when others have had their turn.
     fn read(&self, into: &mut [u8]) -> io::Result<usize>;
 
     /// The same, into the spare capacity.
@@ -164,9 +165,9 @@ impl<S: ByteStream> Handshake for StreamHandshake<S> {
 
 /// What an error before the handshake is over means.
 pub(super) fn cut_off(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Error::ConnectionShut,
-        _ => error.into(),
+    match error.into() {
+        Error::ConnectionReset => Error::ConnectionShut,
+        other => other,
     }
 }
 
@@ -202,7 +203,12 @@ impl<S: ByteStream> Connection for Stream<S> {
                     more: count >= room || self.stream.has_unread(),
                 })
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.stream.has_unread() {
+                    return Ok(Received::Unwatched);
+                }
+                Ok(Received::Nothing)
+            }
             Err(error) => Err(error),
         }
     }

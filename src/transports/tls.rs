@@ -10,6 +10,7 @@ use super::tcp::{self, Bound};
 use super::{Acceptor, Handshake, Setup, Transport};
 use crate::address::Address;
 use crate::error::Result;
+use crate::options::EndpointOptions;
 use crate::url::Url;
 use crate::wire::Framing;
 
@@ -33,14 +34,18 @@ impl Transport for Tls {
         Ok(stream::handshake(stream, Framing::Length, setup, tcp::ends))
     }
 
+    /// A certificate that cannot be used is told of now, not to the first peer.
+    fn check_listening(&self, options: &EndpointOptions) -> Result<()> {
+        options.tls_config().server().map(drop)
+    }
+
     fn listen(
         &self,
         url: &Url,
         setup: &Setup,
         _: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Box<dyn Acceptor>> {
-        // A certificate that cannot be used is told of now, not to the first peer.
-        setup.options.tls_config().server()?;
+        self.check_listening(&setup.options)?;
         Ok(Box::new(TlsAcceptor(Bound::new(url)?)))
     }
 }

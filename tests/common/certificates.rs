@@ -30,6 +30,15 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).expect("a CA"))
     }
 
+    /// A CA that this one has issued.
+    pub(crate) fn subordinate(&self, name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).expect("no names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::signed_by(params, key, &self.0).expect("a CA"))
+    }
+
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }

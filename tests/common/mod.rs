@@ -19,6 +19,8 @@ use wirebird::{
 
 #[cfg(feature = "tls")]
 pub(crate) mod certificates;
+#[cfg(feature = "tls")]
+pub(crate) mod strangers;
 pub(crate) mod web;
 
 /// Long enough for anything that happens at all.
