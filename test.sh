@@ -47,12 +47,14 @@ as_root() {
     fi
 }
 
-# What the interop and browser tests talk to: nngcat, nanocat, a program on libnng, pynng in .venv, and Chromium.
+# What the interop and browser tests talk to: nngcat, nanocat, openssl, a program on libnng, pynng in .venv, and
+# Chromium.
 install_peers() {
     local packages=()
     command -v nngcat >/dev/null || packages+=(nng-utils)
     command -v nanocat >/dev/null || packages+=(nanomsg-utils)
     command -v "${WIREBIRD_CHROMIUM-chromium}" >/dev/null || packages+=(chromium)
+    command -v openssl >/dev/null || packages+=(openssl)
     command -v cc >/dev/null || packages+=(gcc libc6-dev)
     [ -f /usr/include/nng/nng.h ] || packages+=(libnng-dev)
     local python=${PYTHON-python3}

@@ -5,9 +5,8 @@ mod peers;
 use std::thread;
 use std::time::Duration;
 
-use peers::{
-    DEADLINE, Place, Program, Running, SIZES, Scheme, Side, assert_same, body, options, socket,
-};
+use peers::pynng::Turn;
+use peers::{DEADLINE, Place, Program, Running, Scheme, Side, assert_same, body, options, socket};
 use wirebird::pattern::{
     BusNode, PairV0, PairV1, Publish, PullSide, PushSide, Reply, Request, Respond, Subscribe,
     Survey,
@@ -22,7 +21,6 @@ fn pynng(args: &[&str]) -> Running {
     Program::python("peer.py").start(args)
 }
 
-/// Starts a function of the script that takes a protocol, a role and a URL, and connects it with the socket.
 fn meet<P: Pattern>(
     socket: &Socket<P>,
     side: Side,
@@ -31,73 +29,14 @@ fn meet<P: Pattern>(
     kind: &str,
     more: &[&str],
 ) -> Running {
-    let peer = match side {
-        Side::WirebirdListens => {
-            socket.listen(place.url()).expect("to listen");
-            pynng(&[&[function, kind, "dial", place.url()], more].concat())
-        }
-        Side::WirebirdDials => {
-            let peer = pynng(&[&[function, kind, "listen", place.url()], more].concat());
-            peer.line("listening");
-            socket.dial(place.url()).expect("to dial");
-            peer
-        }
-    };
-    socket.wait_for_peers(1, DEADLINE).expect("a peer");
-    peer
-}
-
-/// What the socket does with each message: the mirror of `exchange` in the script.
-trait Turn: Pattern {
-    const PEER: &'static str;
-    fn turn(socket: &Socket<Self>, size: usize)
-    where
-        Self: Sized;
-}
-
-fn receive<P: Receives>(socket: &Socket<P>, size: usize) {
-    assert_same(socket.recv().unwrap().body(), &body(size, 1), "message");
-}
-
-fn send<P: Sends>(socket: &Socket<P>, size: usize) {
-    socket.send(body(size, 2)).unwrap();
-}
-
-macro_rules! turns {
-    ($($pattern:ident against $peer:literal: $($step:ident)*;)*) => {
-        $(impl Turn for $pattern {
-            const PEER: &'static str = $peer;
-            fn turn(socket: &Socket<Self>, size: usize) {
-                $($step(socket, size);)*
-            }
-        })*
-    };
-}
-
-turns! {
-    PairV0 against "Pair0": receive send;
-    PairV1 against "Pair1": receive send;
-    BusNode against "Bus0": receive send;
-    Request against "Rep0": send receive;
-    Reply against "Req0": receive send;
-    Survey against "Respondent0": send receive;
-    Respond against "Surveyor0": receive send;
-    Publish against "Sub0": send;
-    Subscribe against "Pub0": receive;
-    PushSide against "Pull0": send;
-    PullSide against "Push0": receive;
+    let script = Program::python("peer.py");
+    peers::pynng::meet(&script, socket, side, place, [function, kind], more)
 }
 
 fn exchange<P: Turn>(scheme: Scheme, side: Side, prepare: fn(&Socket<P>)) {
     let (place, socket) = (Place::new(scheme), socket::<P>());
     prepare(&socket);
-    let sizes = SIZES.map(|size| size.to_string());
-    let sizes: Vec<_> = sizes.iter().map(String::as_str).collect();
-    let peer = meet(&socket, side, &place, "exchange", P::PEER, &sizes);
-    for size in SIZES {
-        P::turn(&socket, size);
-    }
-    peer.line("done");
+    peers::pynng::exchange(&Program::python("peer.py"), &socket, side, &place);
 }
 
 fn nothing<P: Pattern>(_: &Socket<P>) {}

@@ -2,6 +2,7 @@
 
 mod cat;
 mod perf;
+mod tls;
 
 use std::ffi::OsString;
 use std::path::Path;

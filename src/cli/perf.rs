@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 mod report;
 mod run;
 
+use super::tls::Files;
 use run::run;
 
 /// The arguments of `wirebird perf`.
@@ -54,6 +55,8 @@ struct Remote {
     url: String,
     #[command(flatten)]
     load: Load,
+    #[command(flatten)]
+    tls: Files,
 }
 
 /// What a test within the process is told.

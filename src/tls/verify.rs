@@ -64,7 +64,7 @@ pub(super) fn server(settings: &Settings) -> Result<Arc<ServerConfig>> {
         .map_err(|error| explain(&error))?;
     let Some(own) = &settings.own else {
         return Err(unusable(
-            "a listener needs a certificate: TlsConfig::certificate_files".into(),
+            "a listener needs a certificate and its key".into(),
         ));
     };
     let trusts = settings.has_authorities() || !settings.pins.is_empty();

@@ -43,6 +43,8 @@ struct Session {
     pending: usize,
     /// What was read and is not decrypted yet.
     raw: Raw,
+    /// Something was decrypted and taken.
+    heard: bool,
     /// Why the session is over.
     failed: Option<Error>,
 }
@@ -85,6 +87,7 @@ impl Encrypted {
                 tls,
                 pending: 0,
                 raw: Raw::default(),
+                heard: false,
                 failed: None,
             }),
             unread: AtomicBool::new(false),
@@ -129,6 +132,7 @@ impl Session {
                 if taken == 0 {
                     return Ok(got);
                 }
+                self.heard = true;
                 self.tls.reader().consume(taken);
                 got += taken;
             }
@@ -186,15 +190,29 @@ impl Session {
         self.raw
             .consume(if matches!(read, Ok(0)) { before } else { used });
         self.failed = match read {
-            Ok(_) => self
-                .tls
-                .process_new_packets()
-                .err()
-                .as_ref()
-                .map(tls::explain),
+            Ok(_) => match self.tls.process_new_packets() {
+                Ok(_) => None,
+                Err(error) => Some(self.explain(&error)),
+            },
             Err(error) => Some(Error::tls(TlsFault::Violation, error.to_string())),
         };
         Ok(())
+    }
+
+    fn explain(&mut self, error: &rustls::Error) -> Error {
+        let dialed = matches!(self.tls, rustls::Connection::Client(_));
+        let is_first = self.is_up() && !self.heard && self.decrypted().is_none();
+        if *error == rustls::Error::DecryptError && dialed && is_first {
+            // mbedTLS encrypts the alert with keys that are out of use by then.
+            let reason = "the peer's first record cannot be decrypted: nng tells so that it requires a \
+                          certificate, or does not accept ours";
+            return Error::tls(TlsFault::Refused, reason);
+        }
+        tls::explain(error)
+    }
+
+    fn is_up(&self) -> bool {
+        !self.tls.is_handshaking() && self.failed.is_none()
     }
 
     /// Why the peer has closed, if it has said so. Data before that has to be read first.
@@ -251,6 +269,21 @@ impl Raw {
             SPARE.set(buffer);
         }
         read
+    }
+}
+
+/// The peer hears the word for the end from whoever goes, also in answer to its own.
+impl Drop for Encrypted {
+    fn drop(&mut self) {
+        let session = self
+            .session
+            .get_mut()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        if session.is_up() {
+            session.tls.send_close_notify();
+            // Nobody waits for it to leave.
+            let _ = session.flush(&self.plain);
+        }
     }
 }
 

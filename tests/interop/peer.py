@@ -7,6 +7,7 @@ otherwise. After "done" it stays, since nng drops what it has not written when i
 """
 
 import asyncio
+import os
 import sys
 import threading
 import time
@@ -58,8 +59,27 @@ def open_socket(kind, raw=False, **options):
     return getattr(pynng, kind)(**options)
 
 
+def secure(socket, role):
+    """Takes the CA and the certificate, those that there are, from the directory in WIREBIRD_TLS.
+
+    Who has a CA demands a certificate of it.
+    """
+    config, directory = pynng.TLSConfig, os.environ["WIREBIRD_TLS"]
+    ca, own = f"{directory}/ca.pem", f"{directory}/own.pem"
+    trusts, shows = os.path.exists(ca), os.path.exists(own)
+    socket.tls_config = config(
+        config.MODE_SERVER if role == "listen" else config.MODE_CLIENT,
+        server_name=None if role == "listen" else "localhost",
+        auth_mode=config.AUTH_MODE_REQUIRED if trusts else config.AUTH_MODE_NONE,
+        ca_files=ca if trusts else None,
+        cert_key_file=own if shows else None,
+    )
+
+
 def connect(socket, role, url):
     """Connects the socket and waits until it has its peer."""
+    if url.startswith("tls"):
+        secure(socket, role)
     connected = threading.Event()
     socket.add_post_pipe_connect_cb(lambda pipe: connected.set())
     if role == "listen":
@@ -106,6 +126,15 @@ def echo(kind, role, url):
         connect(socket, role, url)
         while True:
             socket.send(receive(socket))
+
+
+def ask(kind, role, url, expected):
+    """Asks once."""
+    with open_socket(kind) as socket:
+        connect(socket, role, url)
+        socket.send(b"?")
+        check(receive(socket), expected.encode(), "answer")
+        stay()
 
 
 def request(kind, url, *texts):
@@ -267,6 +296,29 @@ def refused(url):
         if not removed.wait(DEADLINE_MS / 1000):
             raise SystemExit("the connection was kept")
     say("done")
+
+
+def dial_in_vain(url):
+    """Tells with what error dialing fails."""
+    with open_socket("Push0") as socket:
+        secure(socket, "dial")
+        try:
+            socket.dial(url, block=True)
+        except pynng.NNGException as error:
+            say(type(error).__name__)
+        else:
+            # Under TLS 1.3 a client is done before its certificate is looked at.
+            say("connected")
+
+
+def listen_in_vain(url):
+    """Listens, and tells if somebody comes."""
+    with open_socket("Pull0") as socket:
+        socket.add_post_pipe_connect_cb(lambda pipe: say("connected"))
+        secure(socket, "listen")
+        socket.listen(url)
+        say("listening")
+        threading.Event().wait()
 
 
 if __name__ == "__main__":

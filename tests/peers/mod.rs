@@ -7,6 +7,7 @@
 
 pub(crate) mod cat;
 mod output;
+pub(crate) mod pynng;
 
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Write};
@@ -57,6 +58,8 @@ pub(crate) enum Scheme {
     Ws,
     /// Unix-domain names without a file, which Linux has.
     Abstract,
+    /// At a name, because not every implementation looks for addresses in certificates.
+    Tls,
 }
 
 /// Who listens; the other one dials.
@@ -83,10 +86,11 @@ enum Held {
 impl Place {
     pub(crate) fn new(scheme: Scheme) -> Self {
         match scheme {
-            Scheme::Tcp | Scheme::Ws => {
+            Scheme::Tcp | Scheme::Ws | Scheme::Tls => {
                 let (port, lock) = reserve_port();
                 let url = match scheme {
                     Scheme::Ws => format!("ws://127.0.0.1:{port}"),
+                    Scheme::Tls => format!("tls+tcp4://localhost:{port}"),
                     _ => format!("tcp://127.0.0.1:{port}"),
                 };
                 Self {
@@ -154,6 +158,7 @@ fn reserve_port() -> (u16, UdpSocket) {
 #[derive(Debug, Clone)]
 pub(crate) struct Program {
     command: Vec<PathBuf>,
+    environment: Vec<(&'static str, PathBuf)>,
     /// How to get it.
     install: &'static str,
 }
@@ -164,6 +169,7 @@ impl Program {
         // Into a pipe it would keep the line that says it listens until its first message.
         Self {
             command: vec!["stdbuf".into(), "-oL".into(), "nngcat".into()],
+            environment: Vec::new(),
             install: "apt-get install nng-utils",
         }
         .checked("nngcat")
@@ -173,15 +179,27 @@ impl Program {
     pub(crate) fn nanocat() -> Self {
         Self {
             command: vec!["nanocat".into()],
+            environment: Vec::new(),
             install: "apt-get install nanomsg-utils",
         }
         .checked("nanocat")
+    }
+
+    /// The command of OpenSSL.
+    pub(crate) fn openssl() -> Self {
+        Self {
+            command: vec!["openssl".into()],
+            environment: Vec::new(),
+            install: "apt-get install openssl",
+        }
+        .checked("openssl")
     }
 
     /// The `wirebird` command of this build.
     pub(crate) fn wirebird() -> Self {
         Self {
             command: vec![env!("CARGO_BIN_EXE_wirebird").into()],
+            environment: Vec::new(),
             install: "cargo build",
         }
     }
@@ -201,6 +219,7 @@ impl Program {
         let script = root.join("tests/interop").join(script);
         Self {
             command: vec![python, script],
+            environment: Vec::new(),
             install: "python3 -m venv .venv && .venv/bin/pip install pynng websockets",
         }
     }
@@ -209,8 +228,15 @@ impl Program {
     pub(crate) fn at(path: &Path) -> Self {
         Self {
             command: vec![path.into()],
+            environment: Vec::new(),
             install: "build it",
         }
+    }
+
+    /// The same with a variable in its environment.
+    pub(crate) fn with(mut self, name: &'static str, value: &Path) -> Self {
+        self.environment.push((name, value.into()));
+        self
     }
 
     /// Fails here, and not with an error of `stdbuf`, when the program is missing.
@@ -259,6 +285,7 @@ impl Program {
         let (program, first) = self.command.split_first().expect("a program has a name");
         let mut command = Command::new(program);
         command.args(first).args(args);
+        command.envs(self.environment.iter().cloned());
         command
             .stdin(stdin)
             .stdout(Stdio::piped())

@@ -12,7 +12,7 @@ use super::options::{self, BadWord, Spec};
 pub(super) enum Request {
     Help,
     Version,
-    Run(Job),
+    Run(Box<Job>),
 }
 
 /// What to do with one socket.
@@ -36,6 +36,18 @@ pub(super) struct Job {
     pub(super) recv_max_size: Option<usize>,
     /// Dials without waiting for the connection.
     pub(super) background: bool,
+    pub(super) tls: Tls,
+}
+
+/// The content of the files for TLS.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Tls {
+    /// Any peer will do.
+    pub(super) insecure: bool,
+    pub(super) authority: Option<Vec<u8>>,
+    pub(super) certificate: Option<Vec<u8>>,
+    /// In the certificate's file unless given.
+    pub(super) key: Option<Vec<u8>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +99,12 @@ enum Id {
     RecvMaxSize,
     Compat,
     Async,
-    /// Taken for the sake of scripts; nngcat does nothing with it either, or only over ZeroTier and TLS.
+    /// Taken for the sake of scripts; nngcat does nothing with it either, or only over ZeroTier.
     Ignored,
+    Insecure,
     Tls(TlsFile),
 }
 
-/// What is read and checked, and otherwise of no use to the transports there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TlsFile {
     Authority,
@@ -181,7 +193,7 @@ static SPECS: [Spec<Id>; 48] = [
     flag("async", Id::Async),
     value("socket-name", Id::Ignored),
     value("zt-home", Id::Ignored),
-    short(b'k', flag("insecure", Id::Ignored)),
+    short(b'k', flag("insecure", Id::Insecure)),
     value("cacert", Id::Tls(TlsFile::Authority)),
     value("key", Id::Tls(TlsFile::Key)),
     short(b'E', value("cert", Id::Tls(TlsFile::Certificate))),
@@ -223,7 +235,7 @@ pub(super) fn parse(words: &[Vec<u8>], load: Loader<'_>) -> Result<Request, Stri
             _ => found.take(id, value)?,
         }
     }
-    found.check().map(Request::Run)
+    found.check().map(|job| Request::Run(Box::new(job)))
 }
 
 #[derive(Debug, Default)]
@@ -242,7 +254,7 @@ struct Found {
     recv_max_size: Option<usize>,
     compat: bool,
     background: bool,
-    tls: Vec<TlsFile>,
+    tls: Tls,
 }
 
 impl Found {
@@ -282,6 +294,7 @@ impl Found {
             }
             Id::Compat => self.compat = true,
             Id::Async => self.background = true,
+            Id::Insecure => self.tls.insecure = true,
             Id::Ignored | Id::Help | Id::Version | Id::Data | Id::File | Id::Tls(_) => {}
         }
         Ok(())
@@ -300,11 +313,15 @@ impl Found {
         file: TlsFile,
         load: impl FnOnce() -> Result<Vec<u8>, String>,
     ) -> Result<(), String> {
-        if self.tls.contains(&file) {
+        let slot = match file {
+            TlsFile::Authority => &mut self.tls.authority,
+            TlsFile::Key => &mut self.tls.key,
+            TlsFile::Certificate => &mut self.tls.certificate,
+        };
+        if slot.is_some() {
             return Err(format!("{} may be specified only once.", file.name()));
         }
-        load()?;
-        self.tls.push(file);
+        *slot = Some(load()?);
         Ok(())
     }
 
@@ -354,6 +371,7 @@ impl Found {
             send_timeout: self.send_timeout,
             recv_max_size: self.recv_max_size,
             background: self.background,
+            tls: self.tls,
         })
     }
 

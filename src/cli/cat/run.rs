@@ -5,11 +5,13 @@ use std::io::Write;
 use std::time::Duration;
 
 use wirebird::{
-    Bus, Dialer, Error, Message, Pair0, Pair1, Pattern, Pub, Pull, Push, Receives, Rep, Req,
-    Respondent, Result as SpResult, Sends, Socket, SocketOptions, Sub, Surveyor, Transport, Url,
+    Bus, Dialer, Error, Listener, Message, Pair0, Pair1, Pattern, Pub, Pull, Push, Receives, Rep,
+    Req, Respondent, Result as SpResult, Sends, Socket, SocketOptions, Sub, Surveyor, TlsConfig,
+    Transport, Url,
 };
 
-use super::args::{Endpoint, Job, Protocol};
+use super::super::tls;
+use super::args::{Endpoint, Job, Protocol, Tls};
 use super::drive::{self, Receiver, Sender, System};
 use super::strerror::strerror;
 
@@ -139,16 +141,17 @@ fn start<P: Pattern>(
                 Ok(url) => url,
                 Err(error) => return failed("create dialer for", text, &error),
             };
-            match dial(socket, text, job.background) {
+            match dial(socket, text, job.background, secure(&url, &job.tls)?) {
                 Ok(dialer) => (Box::new(dialer), format!("Connected to: {url}")),
                 Err(error) => return failed("dial on", text, &error),
             }
         }
         Endpoint::Listen(text) => {
-            if let Err(error) = Url::parse(text).and_then(|url| listenable(&url)) {
-                return failed("create listener for", text, &error);
-            }
-            match socket.listen(text) {
+            let url = match Url::parse(text).and_then(|url| listenable(&url).map(|()| url)) {
+                Ok(url) => url,
+                Err(error) => return failed("create listener for", text, &error),
+            };
+            match listen(socket, text, secure(&url, &job.tls)?) {
                 Ok(listener) => {
                     // nngcat has no star for every local address.
                     let url = listener.url().replacen("://*", "://", 1);
@@ -167,8 +170,16 @@ fn start<P: Pattern>(
 }
 
 /// Dials; a peer that is there and does not want us is tried again and again, as nngcat does.
-fn dial<P: Pattern>(socket: &Socket<P>, url: &str, background: bool) -> SpResult<Dialer> {
+fn dial<P: Pattern>(
+    socket: &Socket<P>,
+    url: &str,
+    background: bool,
+    tls: Option<TlsConfig>,
+) -> SpResult<Dialer> {
     let dialer = socket.dialer(url)?;
+    if let Some(tls) = tls {
+        dialer.set_options(&dialer.options().tls(tls))?;
+    }
     if background {
         dialer.start()?;
         return Ok(dialer);
@@ -178,6 +189,36 @@ fn dial<P: Pattern>(socket: &Socket<P>, url: &str, background: bool) -> SpResult
         Err(Error::WrongProtocol { .. } | Error::Rejected) => dialer.start().map(|()| dialer),
         Err(error) => Err(error),
     }
+}
+
+fn listen<P: Pattern>(socket: &Socket<P>, url: &str, tls: Option<TlsConfig>) -> SpResult<Listener> {
+    let listener = socket.listener(url)?;
+    if let Some(tls) = tls {
+        listener.set_options(&listener.options().tls(tls))?;
+    }
+    listener.start()?;
+    Ok(listener)
+}
+
+/// What an endpoint with TLS uses. As in nngcat, the files are looked at where one is started.
+fn secure(url: &Url, files: &Tls) -> Result<Option<TlsConfig>, String> {
+    if !matches!(url.transport(), Transport::Tls | Transport::Wss) {
+        return Ok(None);
+    }
+    let own = files.certificate.as_ref();
+    let own = own.map(|chain| (chain, files.key.as_ref().unwrap_or(chain)));
+    let mut config = tls::judging(files.insecure, files.authority.is_some());
+    let made = (|| {
+        if let Some((chain, key)) = own {
+            config = config.certificate(chain, key)?;
+        }
+        if let Some(authority) = &files.authority {
+            config = config.ca(authority)?;
+        }
+        Ok(config)
+    })();
+    made.map(Some)
+        .map_err(|error| format!("Unable to configure TLS: {}", strerror(&error)))
 }
 
 fn listenable(url: &Url) -> SpResult<()> {

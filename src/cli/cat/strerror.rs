@@ -24,10 +24,13 @@ pub(super) fn strerror(error: &Error) -> String {
         19 => "Connection reset",
         20 => "Operation canceled",
         21 => "Out of files",
+        26 => "Cryptographic error",
+        27 => "Peer could not be authenticated",
         31 => "Connection shutdown",
         _ => return error.to_string(),
     };
     match error {
+        Error::Tls(error) => format!("{text} ({})", error.reason),
         Error::InvalidUrl(bad) => format!("{text} ({})", bad.reason),
         Error::DirectoryMissing => format!("{text} (the directory does not exist)"),
         Error::AddressInvalid(why) => format!("{text} ({why})"),

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use wirebird::{
-    Bus, Error, Message, Pair0, Pair1, Pattern as SpPattern, Pub, Pull, Push, Receives, Rep, Req,
-    Result as SpResult, Sends, Socket, SocketOptions, Sub,
+    Bus, Dialer, Error, Listener, Message, Pair0, Pair1, Pattern as SpPattern, Pub, Pull, Push,
+    Receives, Rep, Req, Result as SpResult, Sends, Socket, SocketOptions, Sub, TlsConfig,
 };
 
 use super::report::{Kind, Report};
-use super::{Load, Pattern, Test};
+use super::{Load, Pattern, Remote, Test};
 
 /// How long the peer's pipe may take to be there after ours is, and the last message to leave.
 const SETTLE: Duration = Duration::from_millis(100);
@@ -27,31 +27,77 @@ type Outcome = Result<Option<Report>, String>;
 /// Runs a test: the figures of the end that measures.
 pub(super) fn run(test: &Test) -> Outcome {
     match test {
-        Test::LocalLat(args) => local_lat(&args.url, &args.load, &mut |_| {}),
-        Test::RemoteLat(args) => remote_lat(&args.url, &args.load),
-        Test::LocalThr(args) => local_thr(&args.url, &args.load, &mut |_| {}),
-        Test::RemoteThr(args) => remote_thr(&args.url, &args.load),
+        Test::LocalLat(args) => local_lat(&place(args)?, &args.load, &mut |_| {}),
+        Test::RemoteLat(args) => remote_lat(&place(args)?, &args.load),
+        Test::LocalThr(args) => local_thr(&place(args)?, &args.load, &mut |_| {}),
+        Test::RemoteThr(args) => remote_thr(&place(args)?, &args.load),
         Test::InprocLat(args) => both(&args.url, &args.load, local_lat, remote_lat),
         Test::InprocThr(args) => both(&args.url, &args.load, local_thr, remote_thr),
+    }
+}
+
+/// Where the two ends meet.
+struct Place {
+    url: String,
+    tls: TlsConfig,
+}
+
+fn place(args: &Remote) -> Result<Place, String> {
+    Ok(Place {
+        url: args.url.clone(),
+        tls: args.tls.read().map_err(failed("configure TLS"))?,
+    })
+}
+
+impl Place {
+    fn of(url: &str) -> Self {
+        Self {
+            url: url.into(),
+            tls: TlsConfig::new(),
+        }
+    }
+
+    fn listen<P: SpPattern>(
+        &self,
+        socket: &Socket<P>,
+        ready: Ready<'_>,
+    ) -> Result<Listener, String> {
+        let listen = || {
+            let listener = socket.listener(&self.url)?;
+            listener.set_options(&listener.options().tls(self.tls.clone()))?;
+            listener.start().map(|()| listener)
+        };
+        let listener = listen().map_err(failed("listen"))?;
+        ready(&listener.url());
+        Ok(listener)
+    }
+
+    fn dial<P: SpPattern>(&self, socket: &Socket<P>) -> Result<Dialer, String> {
+        let dial = || {
+            let dialer = socket.dialer(&self.url)?;
+            dialer.set_options(&dialer.options().tls(self.tls.clone()))?;
+            dialer.start_and_wait(None).map(|()| dialer)
+        };
+        dial().map_err(failed("dial"))
     }
 }
 
 fn both(
     url: &str,
     load: &Load,
-    local: fn(&str, &Load, Ready<'_>) -> Outcome,
-    remote: fn(&str, &Load) -> Outcome,
+    local: fn(&Place, &Load, Ready<'_>) -> Outcome,
+    remote: fn(&Place, &Load) -> Outcome,
 ) -> Outcome {
     thread::scope(|scope| {
         let (ready, listening) = mpsc::channel();
         let local = scope.spawn(move || {
-            or_exit(local(url, load, &mut |bound| {
+            or_exit(local(&Place::of(url), load, &mut |bound| {
                 // Nobody waits for it any more when remote has failed.
                 let _ = ready.send(bound.to_owned());
             }))
         });
         let remote = match listening.recv() {
-            Ok(bound) => or_exit(remote(&bound, load)),
+            Ok(bound) => or_exit(remote(&Place::of(&bound), load)),
             Err(_) => None,
         };
         match local.join() {
@@ -69,43 +115,43 @@ fn or_exit(outcome: Outcome) -> Option<Report> {
     })
 }
 
-fn local_lat(url: &str, load: &Load, ready: Ready<'_>) -> Outcome {
+fn local_lat(at: &Place, load: &Load, ready: Ready<'_>) -> Outcome {
     match load.flags.pattern() {
-        Pattern::Pair0 => bounce(&open(Pair0::new())?, url, load, ready),
-        Pattern::Bus => bounce(&open(Bus::new())?, url, load, ready),
-        Pattern::ReqRep => bounce(&open(Rep::new())?, url, load, ready),
-        _ => bounce(&open(Pair1::new())?, url, load, ready),
+        Pattern::Pair0 => bounce(&open(Pair0::new())?, at, load, ready),
+        Pattern::Bus => bounce(&open(Bus::new())?, at, load, ready),
+        Pattern::ReqRep => bounce(&open(Rep::new())?, at, load, ready),
+        _ => bounce(&open(Pair1::new())?, at, load, ready),
     }
 }
 
-fn remote_lat(url: &str, load: &Load) -> Outcome {
+fn remote_lat(at: &Place, load: &Load) -> Outcome {
     match load.flags.pattern() {
-        Pattern::Pair0 => round_trips(&open(Pair0::new())?, url, load),
-        Pattern::Bus => round_trips(&open(Bus::new())?, url, load),
-        Pattern::ReqRep => round_trips(&open(Req::new())?, url, load),
-        _ => round_trips(&open(Pair1::new())?, url, load),
+        Pattern::Pair0 => round_trips(&open(Pair0::new())?, at, load),
+        Pattern::Bus => round_trips(&open(Bus::new())?, at, load),
+        Pattern::ReqRep => round_trips(&open(Req::new())?, at, load),
+        _ => round_trips(&open(Pair1::new())?, at, load),
     }
 }
 
-fn local_thr(url: &str, load: &Load, ready: Ready<'_>) -> Outcome {
+fn local_thr(at: &Place, load: &Load, ready: Ready<'_>) -> Outcome {
     match load.flags.pattern() {
-        Pattern::Pair0 => count_and_answer(&open(Pair0::new())?, url, load, ready),
-        Pattern::PushPull => count(&open(Pull::new())?, url, load, ready, None),
+        Pattern::Pair0 => count_and_answer(&open(Pair0::new())?, at, load, ready),
+        Pattern::PushPull => count(&open(Pull::new())?, at, load, ready, None),
         Pattern::PubSub => {
             let socket = open(Sub::new())?;
             socket.subscribe(b"").map_err(failed("subscribe"))?;
-            count(&socket, url, load, ready, Some(SILENCE))
+            count(&socket, at, load, ready, Some(SILENCE))
         }
-        _ => count_and_answer(&open(Pair1::new())?, url, load, ready),
+        _ => count_and_answer(&open(Pair1::new())?, at, load, ready),
     }
 }
 
-fn remote_thr(url: &str, load: &Load) -> Outcome {
+fn remote_thr(at: &Place, load: &Load) -> Outcome {
     match load.flags.pattern() {
-        Pattern::Pair0 => flood_and_wait(&open(Pair0::with_options(&patience()))?, url, load),
-        Pattern::PushPull => flood(&open(Push::new())?, url, load),
-        Pattern::PubSub => flood(&open(Pub::new())?, url, load),
-        _ => flood_and_wait(&open(Pair1::with_options(&patience()))?, url, load),
+        Pattern::Pair0 => flood_and_wait(&open(Pair0::with_options(&patience()))?, at, load),
+        Pattern::PushPull => flood(&open(Push::new())?, at, load),
+        Pattern::PubSub => flood(&open(Pub::new())?, at, load),
+        _ => flood_and_wait(&open(Pair1::with_options(&patience()))?, at, load),
     }
 }
 
@@ -115,12 +161,11 @@ fn patience() -> SocketOptions {
 
 fn bounce<P: SpPattern + Sends + Receives>(
     socket: &Socket<P>,
-    url: &str,
+    at: &Place,
     load: &Load,
     ready: Ready<'_>,
 ) -> Outcome {
-    let listener = socket.listen(url).map_err(failed("listen"))?;
-    ready(&listener.url());
+    let _listener = at.listen(socket, ready)?;
     for _ in 0..load.count {
         let message = expect(socket.recv(), load)?;
         socket
@@ -133,10 +178,10 @@ fn bounce<P: SpPattern + Sends + Receives>(
 
 fn round_trips<P: SpPattern + Sends + Receives>(
     socket: &Socket<P>,
-    url: &str,
+    at: &Place,
     load: &Load,
 ) -> Outcome {
-    let _dialer = socket.dial(url).map_err(failed("dial"))?;
+    let _dialer = at.dial(socket)?;
     // The peer may not have its pipe yet, and a bus drops what it sends to nobody.
     thread::sleep(SETTLE);
     let mut times = match load.json {
@@ -170,11 +215,11 @@ fn round_trips<P: SpPattern + Sends + Receives>(
 
 fn count_and_answer<P: SpPattern + Sends + Receives>(
     socket: &Socket<P>,
-    url: &str,
+    at: &Place,
     load: &Load,
     ready: Ready<'_>,
 ) -> Outcome {
-    let report = count(socket, url, load, ready, None)?;
+    let report = count(socket, at, load, ready, None)?;
     // Remote waits for it, but everything has been measured.
     let _ = socket.try_send(Message::new());
     finish(socket);
@@ -184,13 +229,12 @@ fn count_and_answer<P: SpPattern + Sends + Receives>(
 /// Receives the empty first message and then `count` more, or, with a limit, until nothing has come for so long.
 fn count<P: SpPattern + Receives>(
     socket: &Socket<P>,
-    url: &str,
+    at: &Place,
     load: &Load,
     ready: Ready<'_>,
     limit: Option<Duration>,
 ) -> Outcome {
-    let listener = socket.listen(url).map_err(failed("listen"))?;
-    ready(&listener.url());
+    let _listener = at.listen(socket, ready)?;
     socket.recv().map_err(failed("receive"))?;
     let start = Instant::now();
     let mut received = 0;
@@ -217,10 +261,10 @@ fn count<P: SpPattern + Receives>(
 
 fn flood_and_wait<P: SpPattern + Sends + Receives>(
     socket: &Socket<P>,
-    url: &str,
+    at: &Place,
     load: &Load,
 ) -> Outcome {
-    let _dialer = socket.dial(url).map_err(failed("dial"))?;
+    let _dialer = at.dial(socket)?;
     send_all(socket, load)?;
     // Local's empty message says that all has arrived; without it, time has to do.
     let _ = socket.recv();
@@ -228,8 +272,8 @@ fn flood_and_wait<P: SpPattern + Sends + Receives>(
     Ok(None)
 }
 
-fn flood<P: SpPattern + Sends>(socket: &Socket<P>, url: &str, load: &Load) -> Outcome {
-    let _dialer = socket.dial(url).map_err(failed("dial"))?;
+fn flood<P: SpPattern + Sends>(socket: &Socket<P>, at: &Place, load: &Load) -> Outcome {
+    let _dialer = at.dial(socket)?;
     // A publisher sends to nobody until it knows its subscriber.
     thread::sleep(SETTLE);
     send_all(socket, load)?;

@@ -191,14 +191,15 @@ fn a_write_that_did_not_go_whole_is_told_of_when_it_has() {
 }
 
 #[test]
-fn an_answer_that_the_socket_does_not_take_is_owed() {
-    let (client, mut server, mut peer) = connected(|_| {});
-    // Fills the socket.
-    while client.write(&[IoSlice::new(&[1; 50_000])]).is_ok() {}
-    server.refresh_traffic_keys().unwrap();
-    peer.write_all(&output(&mut server)).unwrap();
+fn an_alert_that_the_socket_does_not_take_is_owed() {
+    let (client, _server, mut peer) = connected(|_| {});
+    // Fills the socket past the session.
+    while client.plain.write(&[IoSlice::new(&[1; 50_000])]).is_ok() {}
+    while client.plain.write(&[IoSlice::new(&[1])]).is_ok() {}
+    assert!(!client.owes());
+    peer.write_all(b"no record").unwrap();
     let mut into = [0; 100];
-    assert_eq!(kind(client.read(&mut into)), io::ErrorKind::WouldBlock);
+    assert_eq!(kind(client.read(&mut into)), io::ErrorKind::Other);
     assert!(client.owes());
     let mut drained = vec![0; 1 << 20];
     while client.owes() {
@@ -230,4 +231,16 @@ fn a_write_to_a_peer_that_has_closed_tells_why_it_did() {
         matches!(&error, Error::Tls(error) if error.fault == TlsFault::Refused),
         "{error:?}"
     );
+}
+
+#[test]
+fn a_stream_that_is_dropped_says_that_it_ends() {
+    let (client, mut server, mut peer) = connected(|_| {});
+    client.write(&[IoSlice::new(b"last")]).unwrap();
+    drop(client);
+    while server.read_tls(&mut peer).unwrap() > 0 {}
+    assert!(server.process_new_packets().unwrap().peer_has_closed());
+    let mut into = [0; 100];
+    assert_eq!(server.reader().read(&mut into).unwrap(), 4);
+    assert_eq!(server.reader().read(&mut into).unwrap(), 0);
 }

@@ -16,7 +16,7 @@ fn parse_line(line: &str) -> Result<Request, String> {
 
 fn job(line: &str) -> Job {
     match parse_line(line) {
-        Ok(Request::Run(job)) => job,
+        Ok(Request::Run(job)) => *job,
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -326,11 +326,19 @@ fn the_last_of_verbose_and_silent_holds() {
 
 #[test]
 fn tls_files_are_read_once_each() {
-    let all = "-k --cacert there -E there --key there";
+    let content = Some(b"content".to_vec());
     assert_eq!(
-        job(&format!("--pair0 --dial u {all}")),
-        job("--pair0 --dial u")
+        job("--pair0 --dial u -k --cacert there -E there --key there").tls,
+        Tls {
+            insecure: true,
+            authority: content.clone(),
+            certificate: content.clone(),
+            key: content.clone(),
+        }
     );
+    let alone = job("--pair0 --dial u --cert there").tls;
+    assert_eq!((alone.certificate, alone.key), (content, None));
+    assert_eq!(job("--pair0 --dial u").tls, Tls::default());
     for (line, name) in [
         ("--cacert", "CA Certificate (--cacert)"),
         ("-E", "Cert (--cert)"),

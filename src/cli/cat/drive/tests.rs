@@ -85,7 +85,7 @@ fn job(line: &str) -> Job {
         .map(|word| word.as_bytes().to_vec())
         .collect();
     match args::parse(&words, &mut |_| Err(String::new())) {
-        Ok(Request::Run(job)) => job,
+        Ok(Request::Run(job)) => *job,
         other => panic!("{line}: {other:?}"),
     }
 }
