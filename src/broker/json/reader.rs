@@ -312,6 +312,11 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
+            let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+            let plain = rest
+                .iter()
+                .position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            self.at += plain.unwrap_or(rest.len());
             match self.peek() {
                 None => return Err(self.wrong(JsonFault::End)),
                 Some(b'"') => break,
@@ -323,8 +328,7 @@ impl<'a> Reader<'a> {
                     escaped = true;
                     self.at += 1 + length;
                 }
-                Some(0..0x20) => return Err(self.wrong(JsonFault::Control)),
-                Some(_) => self.at += 1,
+                Some(_) => return Err(self.wrong(JsonFault::Control)),
             }
         }
         let raw = self.text.get(start..self.at).unwrap_or_default();

@@ -67,17 +67,22 @@ impl Writer {
 
     pub(in crate::broker) fn string(&mut self, text: &str) {
         self.out.push('"');
-        let mut copied = 0;
-        let mut before = '\0';
-        for (at, c) in text.char_indices() {
-            if needs_escape(before, c) {
-                self.out.push_str(text.get(copied..at).unwrap_or_default());
-                self.escape(c);
-                copied = at + c.len_utf8();
+        let mut rest = text;
+        while let Some(at) = rest.bytes().position(may_need_escape) {
+            // A character begins there.
+            let (before, after) = rest.split_at(at);
+            self.out.push_str(before);
+            let mut characters = after.chars();
+            if let Some(c) = characters.next() {
+                if needs_escape(before, c) {
+                    self.escape(c);
+                } else {
+                    self.out.push(c);
+                }
             }
-            before = c;
+            rest = characters.as_str();
         }
-        self.out.push_str(text.get(copied..).unwrap_or_default());
+        self.out.push_str(rest);
         self.out.push('"');
     }
 
@@ -149,12 +154,17 @@ impl Writer {
     }
 }
 
+/// Whether a character that begins with this byte may need an escape.
+fn may_need_escape(byte: u8) -> bool {
+    matches!(byte, 0..0x20 | b'"' | b'\\' | b'/' | 0xc2 | 0xe2)
+}
+
 /// A slash is escaped after `<`, so that `</script>` never appears, and so are control characters and the general
 /// punctuation that ends lines in scripts.
-fn needs_escape(before: char, c: char) -> bool {
+fn needs_escape(before: &str, c: char) -> bool {
     match c {
         '"' | '\\' | '\0'..='\x1f' | '\u{80}'..='\u{9f}' | '\u{2000}'..='\u{20ff}' => true,
-        '/' => before == '<',
+        '/' => before.ends_with('<'),
         _ => false,
     }
 }
