@@ -15,8 +15,10 @@ use crate::error::{Error, Result};
 use crate::sync::Mutex;
 
 /// A deadline of a future. A timer is set only while the future really waits.
-pub(crate) struct Deadline {
-    at: Option<Instant>,
+pub(crate) struct Deadline(Option<Box<Limit>>);
+
+struct Limit {
+    at: Instant,
     reactor: &'static Reactor,
     timer: Option<(TimerKey, Arc<Bell>)>,
 }
@@ -24,31 +26,37 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// One that is over after `time`, or never.
     pub(crate) fn after(reactor: &'static Reactor, time: Option<Duration>) -> Self {
-        Self {
-            at: time.and_then(after),
-            reactor,
-            timer: None,
-        }
+        let limit = |at| {
+            Box::new(Limit {
+                at,
+                reactor,
+                timer: None,
+            })
+        };
+        Self(time.and_then(after).map(limit))
     }
 
     /// Whether it has passed. If not, the task is woken when it does.
     pub(crate) fn is_over(&mut self, task: &Context<'_>) -> bool {
-        let Some(at) = self.at else { return false };
-        if Instant::now() >= at {
+        let Some(limit) = &mut self.0 else {
+            return false;
+        };
+        if Instant::now() >= limit.at {
             return true;
         }
-        match &self.timer {
+        match &limit.timer {
             Some((_, bell)) => lock(&bell.0).clone_from(task.waker()),
             None => {
                 let bell = Arc::new(Bell(Mutex::new(task.waker().clone())));
-                self.timer = Some((self.reactor.set_timer(at, bell.clone()), bell));
+                let timer = limit.reactor.set_timer(limit.at, bell.clone());
+                limit.timer = Some((timer, bell));
             }
         }
         false
     }
 }
 
-impl Drop for Deadline {
+impl Drop for Limit {
     fn drop(&mut self) {
         if let Some((timer, _)) = self.timer.take() {
             self.reactor.cancel_timer(timer);

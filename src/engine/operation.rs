@@ -1,7 +1,10 @@
 //! Sends and receives as futures do them: polled, with a deadline, and given up when the future is dropped.
 //!
-//! Neither has a `Drop`: whoever owns one knows the socket and gives it up.
+//! Neither has a `Drop`: whoever owns one knows the socket and gives it up. Both are small, and messages stay where
+//! they were put: a future is moved before it is polled, and a message that is moved right after it was written makes
+//! the processor wait.
 
+use std::mem;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -9,7 +12,7 @@ use super::core::Core;
 use super::deadline::Deadline;
 use crate::error::{Error, Result, SendError};
 use crate::message::Message;
-use crate::protocols::{CtxId, OpId};
+use crate::protocols::{CtxId, OpId, Sent};
 
 /// A receive. When it has ended it may be polled again, for the next message.
 #[derive(Default)]
@@ -19,6 +22,7 @@ pub(crate) struct Receiving {
 
 impl Receiving {
     /// One attempt. `timeout` is asked for when the receive begins to wait.
+    #[inline]
     pub(crate) fn poll(
         &mut self,
         core: &Core,
@@ -26,26 +30,35 @@ impl Receiving {
         timeout: impl FnOnce() -> Option<Duration>,
         task: &Context<'_>,
     ) -> Poll<Result<Message>> {
-        let mut message = Message::new();
-        let received = match &self.waiting {
-            Some((op, _)) => core.poll_recv(ctx, *op, &mut message, task.waker()),
-            None => {
-                let begun = core.begin_recv(ctx, &mut message, task.waker());
-                begun.map(|waits| {
+        let mut outcome = Poll::Ready(Ok(Message::new()));
+        if let Poll::Ready(Ok(message)) = &mut outcome {
+            let received = match &self.waiting {
+                Some((op, _)) => core.poll_recv(ctx, *op, message, task.waker()),
+                None => core.begin_recv(ctx, message, task.waker()).map(|waits| {
                     self.waiting = waits.map(|op| (op, Deadline::after(core.reactor, timeout())));
                     waits.is_none()
-                })
+                }),
+            };
+            match received {
+                Ok(true) => {}
+                Ok(false) => outcome = self.wait(core, ctx, task),
+                Err(error) => outcome = Poll::Ready(Err(error)),
             }
-        };
-        if let (Ok(false), Some((_, deadline))) = (&received, &mut self.waiting) {
-            if !deadline.is_over(task) {
-                return Poll::Pending;
-            }
-            self.cancel(core, ctx);
-            return Poll::Ready(Err(Error::TimedOut));
         }
-        self.waiting = None;
-        Poll::Ready(received.map(|_| message))
+        if outcome.is_ready() {
+            self.waiting = None;
+        }
+        outcome
+    }
+
+    fn wait(&mut self, core: &Core, ctx: CtxId, task: &Context<'_>) -> Poll<Result<Message>> {
+        if let Some((_, deadline)) = &mut self.waiting
+            && !deadline.is_over(task)
+        {
+            return Poll::Pending;
+        }
+        self.cancel(core, ctx);
+        Poll::Ready(Err(Error::TimedOut))
     }
 
     /// Gives it up for good, and with it what it waits for: a request or survey ends.
@@ -56,6 +69,7 @@ impl Receiving {
     }
 
     /// Gives it up; the next receive has what comes.
+    #[inline]
     pub(crate) fn release(&mut self, core: &Core, ctx: CtxId) {
         if let Some((op, _)) = self.waiting.take() {
             core.release_recv(ctx, op);
@@ -65,18 +79,30 @@ impl Receiving {
 
 /// A send.
 pub(crate) struct Sending {
+    /// The message until the first poll.
+    message: Message,
+    stage: Stage,
+}
+
+enum Stage {
+    New,
+    Waiting(Box<Waiting>),
+    Over,
+}
+
+struct Waiting {
+    op: OpId,
     /// The message while the machine does not have it.
     held: Option<Message>,
-    waiting: Option<(OpId, Deadline)>,
-    over: bool,
+    deadline: Deadline,
 }
 
 impl Sending {
+    #[inline]
     pub(crate) fn new(message: Message) -> Self {
         Self {
-            held: Some(message),
-            waiting: None,
-            over: false,
+            message,
+            stage: Stage::New,
         }
     }
 
@@ -85,6 +111,7 @@ impl Sending {
     /// # Panics
     ///
     /// When it is polled after it has ended.
+    #[inline]
     pub(crate) fn poll(
         &mut self,
         core: &Core,
@@ -92,52 +119,86 @@ impl Sending {
         timeout: impl FnOnce() -> Option<Duration>,
         task: &Context<'_>,
     ) -> Poll<Result<(), SendError>> {
-        assert!(!self.over, "a send was polled after it had ended");
-        let held = &mut self.held;
-        let attempt = match &self.waiting {
-            Some((op, _)) => core.poll_send(ctx, *op, held, task.waker()),
-            None => match core.begin_send(ctx, held, task.waker()) {
-                Ok(None) => Some(Ok(())),
-                Ok(Some(op)) => {
-                    self.waiting = Some((op, Deadline::after(core.reactor, timeout())));
-                    None
+        if let Stage::New = self.stage {
+            self.stage = Stage::Over;
+            let mut op = OpId::TRY;
+            let sent = core.begin_send(ctx, &mut op, &mut self.message, task.waker());
+            let held = match sent {
+                Sent::Done => return Poll::Ready(Ok(())),
+                Sent::Failed(error) => {
+                    return Poll::Ready(Err(SendError::new(*error, &mut self.message)));
                 }
-                Err(error) => Some(Err(error)),
-            },
-        };
-        let sent = match (attempt, &mut self.waiting) {
-            (Some(sent), _) => sent,
-            (None, Some((op, deadline))) => {
-                if !deadline.is_over(task) {
-                    return Poll::Pending;
-                }
-                if core.cancel_send(ctx, *op, held) {
-                    Ok(())
-                } else {
-                    Err(Error::TimedOut)
-                }
-            }
-            (None, None) => return Poll::Pending,
-        };
-        self.over = true;
-        self.waiting = None;
-        let held = &mut self.held;
-        Poll::Ready(
-            sent.map_err(|error| SendError::new(error, &mut held.take().unwrap_or_default())),
-        )
+                Sent::Full => Some(mem::take(&mut self.message)),
+                Sent::Pending => None,
+            };
+            self.stage = Stage::Waiting(Box::new(Waiting {
+                op,
+                held,
+                deadline: Deadline::after(core.reactor, timeout()),
+            }));
+            return self.wait(core, ctx, task, None);
+        }
+        self.poll_again(core, ctx, task)
     }
 
-    /// Gives it up. Returns the message if it was not accepted.
+    fn poll_again(
+        &mut self,
+        core: &Core,
+        ctx: CtxId,
+        task: &Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        let Stage::Waiting(waiting) = &mut self.stage else {
+            panic!("a send was polled after it had ended");
+        };
+        let sent = core.poll_send(ctx, waiting.op, &mut waiting.held, task.waker());
+        self.wait(core, ctx, task, sent)
+    }
+
+    /// What is to be done after an attempt that gave `sent`.
+    fn wait(
+        &mut self,
+        core: &Core,
+        ctx: CtxId,
+        task: &Context<'_>,
+        sent: Option<Result<()>>,
+    ) -> Poll<Result<(), SendError>> {
+        let Stage::Waiting(waiting) = &mut self.stage else {
+            return Poll::Pending;
+        };
+        let Waiting { op, held, deadline } = &mut **waiting;
+        let sent = match sent {
+            Some(sent) => sent,
+            None if !deadline.is_over(task) => return Poll::Pending,
+            None if core.cancel_send(ctx, *op, held) => Ok(()),
+            None => Err(Error::TimedOut),
+        };
+        let sent = sent.map_err(|error| SendError::new(error, held.get_or_insert_default()));
+        self.stage = Stage::Over;
+        Poll::Ready(sent)
+    }
+
+    /// Gives the send up. Returns the message if it was not accepted.
     pub(crate) fn cancel(&mut self, core: &Core, ctx: CtxId) -> Option<Message> {
-        self.over = true;
-        if let Some((op, _)) = self.waiting.take() {
-            core.cancel_send(ctx, op, &mut self.held);
+        match mem::replace(&mut self.stage, Stage::Over) {
+            Stage::New => Some(mem::take(&mut self.message)),
+            Stage::Waiting(mut waiting) => {
+                core.cancel_send(ctx, waiting.op, &mut waiting.held);
+                waiting.held
+            }
+            Stage::Over => None,
         }
-        self.held.take()
+    }
+
+    /// Gives the send up, and the message with it.
+    #[inline]
+    pub(crate) fn give_up(&mut self, core: &Core, ctx: CtxId) {
+        if let Stage::Waiting(_) = self.stage {
+            drop(self.cancel(core, ctx));
+        }
     }
 
     /// The message, to be sent in another way, of a send that was never polled.
     pub(crate) fn into_message(self) -> Message {
-        self.held.unwrap_or_default()
+        self.message
     }
 }

@@ -26,7 +26,7 @@ impl Core {
             _ => (state.next_op(), Otherwise::TriesAgain),
         };
         let (state, received) = self.recv_now(state, ctx, op, message, otherwise);
-        self.spin.found(received != Ok(false));
+        self.spin.found(!matches!(received, Ok(false)));
         match received {
             Ok(false) => self.recv_slowly(state, ctx, op, message, patience, own),
             outcome => {

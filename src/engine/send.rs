@@ -31,7 +31,7 @@ impl Core {
             }
             Sent::Failed(error) => {
                 self.finish(state);
-                Err(error)
+                Err(*error)
             }
             Sent::Full if op == OpId::TRY => self.try_again(state, ctx, message),
             Sent::Full => {
@@ -58,7 +58,7 @@ impl Core {
         match sent {
             Sent::Done | Sent::Pending => Ok(()),
             Sent::Full => Err(Error::WouldBlock),
-            Sent::Failed(error) => Err(error),
+            Sent::Failed(error) => Err(*error),
         }
     }
 
@@ -101,25 +101,23 @@ impl Core {
         })
     }
 
-    /// The first attempt of a send as a future. Returns its number if it has to wait, and `waker` is woken then.
+    /// The first attempt of a send as a future, which gets its number. If it has to wait, `waker` is woken.
     pub(crate) fn begin_send(
         &self,
         ctx: CtxId,
-        held: &mut Option<Message>,
+        op: &mut OpId,
+        message: &mut Message,
         waker: &Waker,
-    ) -> Result<Option<OpId>> {
+    ) -> Sent {
         let mut state = self.settle(self.lock());
-        let op = state.next_op();
-        let (mut state, outcome) = self.send_again(state, ctx, op, held);
-        if outcome.is_none() {
+        *op = state.next_op();
+        let (mut state, sent) = self.send_now(state, ctx, *op, message);
+        if let Sent::Full | Sent::Pending = sent {
             // A new number: there is no waker before it.
-            let _ = state.world.senders.add(op, ctx, waker);
+            let _ = state.world.senders.add(*op, ctx, waker);
         }
         self.finish(state);
-        match outcome {
-            None => Ok(Some(op)),
-            Some(sent) => sent.map(|()| None),
-        }
+        sent
     }
 
     /// One attempt of a send that goes on when `waker` is woken. `held` is the message while the machine has not
@@ -176,7 +174,7 @@ impl Core {
         message: &mut Message,
     ) -> (Guard<'a>, Sent) {
         if state.phase != Phase::Open {
-            return (state, Sent::Failed(Error::Closed));
+            return (state, Sent::failed(Error::Closed));
         }
         let State { machine, world, .. } = &mut *state;
         let sent = machine.send(ctx, op, message, world);
@@ -199,7 +197,7 @@ impl Core {
             let outcome = match sent {
                 Sent::Done => Some(Ok(())),
                 Sent::Full | Sent::Pending => None,
-                Sent::Failed(error) => Some(Err(error)),
+                Sent::Failed(error) => Some(Err(*error)),
             };
             return (state, outcome);
         }

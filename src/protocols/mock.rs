@@ -191,7 +191,7 @@ impl Mock {
             Sent::Done => Ok(()),
             Sent::Full => Err(Error::WouldBlock),
             Sent::Pending => panic!("a try must not leave a pending send"),
-            Sent::Failed(error) => Err(error),
+            Sent::Failed(error) => Err(*error),
         }
     }
 

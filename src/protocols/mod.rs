@@ -234,8 +234,14 @@ pub(crate) enum Sent {
     /// The machine keeps the message but has not accepted it yet: the outcome is asked for with
     /// [`Protocol::poll_send`] when [`Io::wake_send`] says so. Never the answer to [`OpId::TRY`].
     Pending,
-    /// The send failed for good. The message is as it was.
-    Failed(Error),
+    /// The send failed for good. The message is as it was. Boxed, so that the outcome is passed in registers.
+    Failed(Box<Error>),
+}
+
+impl Sent {
+    pub(crate) fn failed(error: Error) -> Self {
+        Self::Failed(Box::new(error))
+    }
 }
 
 /// A protocol option with its value. Ranges are checked before a machine sees it, except those that differ between
@@ -303,7 +309,7 @@ pub(crate) trait Protocol: Send {
     /// caller afterwards; a cooked socket clears the header in any case. A blocking operation calls it again, with the same `op`, after [`Sent::Full`] and a wake-up.
     fn send(&mut self, ctx: CtxId, op: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         let _ = (ctx, op, message, io);
-        Sent::Failed(Error::NotSupported("this protocol does not send"))
+        Sent::failed(Error::NotSupported("this protocol does not send"))
     }
 
     /// After [`Sent::Pending`]: `None` while nothing is decided, else the outcome.

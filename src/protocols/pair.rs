@@ -109,7 +109,7 @@ impl Protocol for Pair {
         } else if self.counts_hops()
             && let Err(error) = hops::check(message)
         {
-            return Sent::Failed(error);
+            return Sent::failed(error);
         }
         if self.ready() {
             self.hand_over(message, io);

@@ -164,7 +164,7 @@ impl<S: Side> Protocol for Replier<S> {
 
     fn send(&mut self, ctx: CtxId, op: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         let Some(context) = self.contexts.get_mut(&ctx) else {
-            return Sent::Failed(Error::Closed);
+            return Sent::failed(Error::Closed);
         };
         let waited = context.sender.take_if(|(sender, _)| *sender == op);
         let retry = waited.is_some();
@@ -172,7 +172,7 @@ impl<S: Side> Protocol for Replier<S> {
         let path = waited.map(|(_, path)| path).or_else(|| context.path.take());
         let (Some(path), None) = (path, &context.sender) else {
             let why = "there is no request to reply to, or its reply still waits to be sent";
-            return Sent::Failed(Error::InvalidState(why));
+            return Sent::failed(Error::InvalidState(why));
         };
         let Some(pipe) = self.pipes.get_mut(&path.pipe) else {
             io.dropped(Dropped::NoPipe);

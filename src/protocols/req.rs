@@ -162,7 +162,7 @@ impl Protocol for Req {
 
     fn send(&mut self, ctx: CtxId, op: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         if !self.contexts.contains_key(&ctx) {
-            return Sent::Failed(Error::Closed);
+            return Sent::failed(Error::Closed);
         }
         let pipe = self.ready.pop_front();
         if pipe.is_none() && op == OpId::TRY {

@@ -154,7 +154,7 @@ impl Protocol for Surveyor {
     fn send(&mut self, ctx: CtxId, _: OpId, message: &mut Message, io: &mut dyn Io) -> Sent {
         self.end_survey(ctx, &Error::Canceled, io);
         let Some(context) = self.contexts.get_mut(&ctx) else {
-            return Sent::Failed(Error::Closed);
+            return Sent::failed(Error::Closed);
         };
         let end = context
             .survey_time

@@ -40,7 +40,7 @@ fn send(mock: &mut Mock, rep: &mut Rep, ctx: CtxId, op: OpId, body: &str) -> Res
             Err(Error::WouldBlock)
         }
         Sent::Pending => panic!("replies are not kept"),
-        Sent::Failed(error) => Err(error),
+        Sent::Failed(error) => Err(*error),
     }
 }
 

@@ -265,7 +265,7 @@ impl Future for ReplyFuture {
 impl Drop for ReplyFuture {
     fn drop(&mut self) {
         let (core, ctx, _) = self.conversation.own();
-        drop(self.sending.cancel(core, ctx));
+        self.sending.give_up(core, ctx);
     }
 }
 

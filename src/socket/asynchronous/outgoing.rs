@@ -69,7 +69,7 @@ impl<M: Into<Message>> Sink<M> for Outgoing {
 impl Drop for Outgoing {
     fn drop(&mut self) {
         if let Some(mut sending) = self.sending.take() {
-            drop(sending.cancel(&self.handle.core, CtxId::SOCKET));
+            sending.give_up(&self.handle.core, CtxId::SOCKET);
         }
     }
 }

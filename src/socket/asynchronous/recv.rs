@@ -26,6 +26,7 @@ pub struct RecvFuture<'a> {
 }
 
 impl<'a> RecvFuture<'a> {
+    #[inline]
     pub(in crate::socket) fn new(core: &'a Core, ctx: CtxId, timeouts: &'a Timeouts) -> Self {
         Self {
             core,
@@ -46,6 +47,7 @@ impl<'a> RecvFuture<'a> {
 impl Future for RecvFuture<'_> {
     type Output = Result<Message>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Result<Message>> {
         let Self {
             core,
@@ -59,6 +61,7 @@ impl Future for RecvFuture<'_> {
 }
 
 impl Drop for RecvFuture<'_> {
+    #[inline]
     fn drop(&mut self) {
         self.receiving.release(self.core, self.ctx);
     }

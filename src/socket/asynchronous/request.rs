@@ -173,7 +173,7 @@ impl<'a> RequestFuture<'a> {
         let Ok(place) = &self.place else { return };
         let (core, ctx, _) = place.own();
         match step {
-            Step::Sending(mut sending) => drop(sending.cancel(core, ctx)),
+            Step::Sending(mut sending) => sending.give_up(core, ctx),
             Step::Receiving(mut receiving) => receiving.cancel(core, ctx),
             Step::Over => {}
         }

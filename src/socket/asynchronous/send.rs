@@ -26,6 +26,7 @@ pub struct SendFuture<'a> {
 }
 
 impl<'a> SendFuture<'a> {
+    #[inline]
     pub(in crate::socket) fn new(
         core: &'a Core,
         ctx: CtxId,
@@ -60,6 +61,7 @@ impl Future for SendFuture<'_> {
     /// # Panics
     ///
     /// When it is polled after it was ready.
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let Self {
             core,
@@ -73,8 +75,9 @@ impl Future for SendFuture<'_> {
 }
 
 impl Drop for SendFuture<'_> {
+    #[inline]
     fn drop(&mut self) {
-        drop(self.sending.cancel(self.core, self.ctx));
+        self.sending.give_up(self.core, self.ctx);
     }
 }
 
