@@ -105,7 +105,11 @@ fn runtime() -> Runtime {
 }
 
 fn options() -> SocketOptions {
-    SocketOptions::new().spin(Duration::ZERO)
+    if env::var("SPIN").is_ok() {
+        SocketOptions::new()
+    } else {
+        SocketOptions::new().spin(Duration::ZERO)
+    }
 }
 
 // ---- round trips ----
@@ -209,9 +213,20 @@ macro_rules! stream {
             );
             let listener = to.listen(url)?;
             from.dial(&listener.url().to_string())?;
+            let from = &from;
             thread::scope(|scope| {
                 let began = Instant::now();
-                let send = scope.spawn(|| match how {
+                let show = match env::var("S").as_deref() {
+                    Ok("b") => How::Blocking,
+                    Ok("a") => How::Awaited,
+                    _ => how,
+                };
+                let how = match env::var("R").as_deref() {
+                    Ok("b") => How::Blocking,
+                    Ok("a") => How::Awaited,
+                    _ => how,
+                };
+                let send = scope.spawn(move || match show {
                     How::Blocking => (0..STREAM).try_for_each(|_| Ok::<_, Error>(from.send(BODY)?)),
                     How::Awaited => self::runtime().block_on(async {
                         for _ in 0..STREAM {

@@ -52,6 +52,7 @@ impl Io for Sink {
     fn wake_send(&mut self, _: CtxId) {}
     fn wake_send_all(&mut self, _: CtxId) {}
     fn dropped(&mut self, _: Dropped) {}
+    fn filtered(&mut self, _: PipeId) {}
 
     fn now(&mut self) -> Instant {
         self.now

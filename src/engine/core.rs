@@ -285,11 +285,12 @@ impl Core {
     }
 
     pub(crate) fn pipe_stats(&self, id: PipeId) -> Option<PipeStats> {
-        self.lock()
-            .world
-            .pipes
-            .get(id)
-            .map(super::pipe::PipeSlot::stats)
+        let state = self.lock();
+        let mut stats = state.world.pipes.get(id)?.stats();
+        state.machine.unreceived(&mut |message| {
+            stats.rx_queued_msgs += u64::from(message.pipe() == Some(id));
+        });
+        Some(stats)
     }
 
     // ---- the lock ----

@@ -44,9 +44,8 @@ pub use events::{Event, EventFuture, Monitor};
 pub(crate) use listener::Listening;
 pub(crate) use operation::{Receiving, Sending};
 pub use pipe::{PipeInfo, PipeStats};
-pub use stats::SocketStats;
+pub use stats::{DropStats, SocketStats};
 pub use tally::EndpointStats;
-pub use world::DropStats;
 
 use crate::sync::{Mutex, MutexGuard};
 

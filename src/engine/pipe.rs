@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::endpoint::Endpoint;
+use super::stats::DropStats;
 use crate::address::{Address, Credentials};
 use crate::error::Error;
 use crate::http::HttpInfo;
@@ -62,9 +63,16 @@ pub struct PipeStats {
     pub rx_msgs: u64,
     /// Their bytes.
     pub rx_bytes: u64,
-    /// Messages to or from the peer that were dropped, for want of room in a queue or because they had come through
-    /// too many devices.
-    pub dropped: u64,
+    /// Of the messages received, publications that no subscription of the socket matched. They are not dropped, for
+    /// nobody asked for them.
+    pub rx_filtered: u64,
+    /// Messages that have come and that no receive has taken yet, now: those in the socket's queues that came from
+    /// this peer, and those that the pipe keeps back while the queues are full. A publication counts once for each
+    /// context whose queue it is in. What the operating system, or the peer in this process, still holds is unknown
+    /// and not counted.
+    pub rx_queued_msgs: u64,
+    /// Messages to or from the peer that went nowhere, by reason.
+    pub dropped: DropStats,
     /// Bytes that the pipe has accepted and that the operating system, or the peer in this process, has not taken
     /// yet; with framing.
     pub tx_queued_bytes: u64,
@@ -185,6 +193,7 @@ impl PipeSlot {
     /// What has gone through it, and what waits in it.
     pub(super) fn stats(&self) -> PipeStats {
         PipeStats {
+            rx_queued_msgs: self.rx.decoder.count() as u64,
             tx_queued_bytes: (self.tx.outstanding + self.tx.filling.len()) as u64,
             ..self.stats
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::core::{Core, Phase, State};
 use super::events::Event;
+use super::stats::DropStats;
 use super::world::World;
 use crate::error::Error;
 use crate::message::PipeId;
@@ -33,11 +34,12 @@ impl Core {
         if pipe.rx.listed {
             world.readable.retain(|&listed| listed != id);
         }
+        let unsent = pipe.tx.outstanding + pipe.tx.filling.len();
+        let last = DropStats::with_pipe(&why, unsent);
+        stats.malformed += last.malformed + last.too_long;
         stats.past.add(&pipe.stats);
-        if matches!(why, Error::Malformed(_) | Error::MessageTooLong { .. }) {
-            stats.malformed += 1;
-        }
-        world.drops.unsent_bytes += (pipe.tx.outstanding + pipe.tx.filling.len()) as u64;
+        stats.past.dropped.add(&last);
+        world.drops.add(&last);
         if *phase != Phase::Closed {
             machine.remove_pipe(id, world);
         }

@@ -2,7 +2,8 @@
 
 use super::core::Core;
 use super::pipe::PipeStats;
-use super::world::DropStats;
+use crate::error::Error;
+use crate::protocols::Dropped;
 
 /// Numbers kept over a socket's life.
 #[derive(Default)]
@@ -42,10 +43,85 @@ pub struct SocketStats {
     /// Messages that were accepted and that no pipe has taken yet. What the pipes have taken and not written is
     /// counted in bytes, in `traffic`.
     pub tx_queued_msgs: usize,
-    /// What all pipes, past ones included, have carried.
+    /// Messages that have come and that no receive has taken yet, those included whose pipe is gone.
+    pub rx_queued_msgs: usize,
+    /// What all pipes, past ones included, have carried, and what of it waits in those that are there.
     pub traffic: PipeStats,
-    /// Messages that went nowhere.
+    /// Messages that went nowhere, those included that belong to no pipe.
     pub dropped: DropStats,
+}
+
+/// Messages that went nowhere, by reason. Each is counted once; a publication once for each peer or context that
+/// missed it. Publications that nobody subscribed to are not among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct DropStats {
+    /// To the peer: the pipe's send queue was full. nng's `tx_discard` and `tx_drop`.
+    pub send_queue_full: u64,
+    /// From the peer: the receive queue was full.
+    pub recv_queue_full: u64,
+    /// From the peer: the message had come through too many devices. nng's `ttl_drop`.
+    pub ttl: u64,
+    /// From the peer: nobody waited for it, as for a late reply, an answer to an old survey, or any message to a push
+    /// socket.
+    pub unwanted: u64,
+    /// To the peer: its pipe was gone, there was none, or the message's header named none. From the peer: the pipe
+    /// went before a receive had taken it. Counted for the socket only.
+    pub no_pipe: u64,
+    /// From the peer: the message was longer than the receive limit. Its pipe was closed, so that only the socket's
+    /// statistics show it.
+    pub too_long: u64,
+    /// From the peer: what came was no message of the protocol, for want of a header or because of a garbled one.
+    /// Its pipe was closed, as above. nng's `rx_malformed`.
+    pub malformed: u64,
+    /// To the peer: bytes, in the wire format, that had been handed to the pipe and not to the kernel when the
+    /// connection broke or the linger time was over. Only the socket's statistics show it.
+    pub unsent_bytes: u64,
+}
+
+impl DropStats {
+    /// Messages in all; `unsent_bytes`, of which it is not known how many messages they are, are left out.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.send_queue_full
+            + self.recv_queue_full
+            + self.ttl
+            + self.unwanted
+            + self.no_pipe
+            + self.too_long
+            + self.malformed
+    }
+
+    /// What is lost with a pipe that goes for this reason, and that has so many bytes to send.
+    pub(super) fn with_pipe(why: &Error, unsent: usize) -> Self {
+        Self {
+            malformed: matches!(why, Error::Malformed(_)).into(),
+            too_long: matches!(why, Error::MessageTooLong { .. }).into(),
+            unsent_bytes: unsent as u64,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn count(&mut self, why: Dropped) {
+        *match why {
+            Dropped::SendQueueFull => &mut self.send_queue_full,
+            Dropped::RecvQueueFull => &mut self.recv_queue_full,
+            Dropped::Ttl => &mut self.ttl,
+            Dropped::Unwanted => &mut self.unwanted,
+            Dropped::NoPipe => &mut self.no_pipe,
+        } += 1;
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.send_queue_full += other.send_queue_full;
+        self.recv_queue_full += other.recv_queue_full;
+        self.ttl += other.ttl;
+        self.unwanted += other.unwanted;
+        self.no_pipe += other.no_pipe;
+        self.too_long += other.too_long;
+        self.malformed += other.malformed;
+        self.unsent_bytes += other.unsent_bytes;
+    }
 }
 
 impl Core {
@@ -56,11 +132,21 @@ impl Core {
         for pipe in state.world.pipes.values() {
             traffic.add(&pipe.stats());
         }
+        // What the pipes keep back.
+        let mut rx_queued_msgs = usize::try_from(traffic.rx_queued_msgs).unwrap_or(usize::MAX);
+        state.machine.unreceived(&mut |message| {
+            rx_queued_msgs += 1;
+            let there = message
+                .pipe()
+                .is_some_and(|id| state.world.pipes.contains(id));
+            traffic.rx_queued_msgs += u64::from(there);
+        });
         let dialers = state.endpoints.iter().filter(|one| one.is_dialer()).count();
         SocketStats {
             dialers,
             listeners: state.endpoints.len() - dialers,
             tx_queued_msgs: state.machine.unsent(),
+            rx_queued_msgs,
             pipes: state.world.pipes.len(),
             added: state.stats.added,
             rejected: state.stats.rejected,
@@ -80,7 +166,9 @@ impl PipeStats {
         self.tx_bytes += other.tx_bytes;
         self.rx_msgs += other.rx_msgs;
         self.rx_bytes += other.rx_bytes;
-        self.dropped += other.dropped;
+        self.rx_filtered += other.rx_filtered;
+        self.rx_queued_msgs += other.rx_queued_msgs;
+        self.dropped.add(&other.dropped);
         self.tx_queued_bytes += other.tx_queued_bytes;
     }
 }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::events::Event;
 use super::pipes::Pipes;
+use super::stats::DropStats;
 use super::waiters::Waiters;
 use crate::error::Error;
 use crate::message::{Message, PipeId};
@@ -49,25 +50,6 @@ pub(super) struct World {
     pub(super) last_write: Option<Instant>,
     /// A read buffer between uses.
     pub(super) spare: Vec<u8>,
-}
-
-/// Messages that went nowhere, by reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct DropStats {
-    /// A pipe's send queue was full.
-    pub send_queue_full: u64,
-    /// The receive queue was full.
-    pub recv_queue_full: u64,
-    /// The message had come through too many devices.
-    pub ttl: u64,
-    /// Nobody waited for it: a late reply, a response to an old survey, a publication without subscription.
-    pub unwanted: u64,
-    /// Its pipe was gone, or its header named none.
-    pub no_pipe: u64,
-    /// It had been handed to a pipe and not to the kernel when the connection broke or the linger time was over;
-    /// counted in bytes of the wire format.
-    pub unsent_bytes: u64,
 }
 
 impl World {
@@ -198,14 +180,7 @@ impl Io for World {
     }
 
     fn dropped(&mut self, why: Dropped) {
-        let counter = match why {
-            Dropped::SendQueueFull => &mut self.drops.send_queue_full,
-            Dropped::RecvQueueFull => &mut self.drops.recv_queue_full,
-            Dropped::Ttl => &mut self.drops.ttl,
-            Dropped::Unwanted => &mut self.drops.unwanted,
-            Dropped::NoPipe => &mut self.drops.no_pipe,
-        };
-        *counter += 1;
+        self.drops.count(why);
     }
 
     fn dropped_on(&mut self, pipe: Option<PipeId>, why: Dropped) {
@@ -213,10 +188,16 @@ impl Io for World {
         let Some(pipe) = pipe.and_then(|pipe| self.pipes.get_mut(pipe)) else {
             return;
         };
-        pipe.stats.dropped += 1;
-        if pipe.stats.dropped == 1 {
+        pipe.stats.dropped.count(why);
+        if pipe.stats.dropped.messages() == 1 {
             let pipe = pipe.info.clone();
             self.tell(Event::Dropping { pipe, reason: why });
+        }
+    }
+
+    fn filtered(&mut self, pipe: PipeId) {
+        if let Some(pipe) = self.pipes.get_mut(pipe) {
+            pipe.stats.rx_filtered += 1;
         }
     }
 

@@ -105,6 +105,10 @@ impl Protocol for Bus {
         !self.received.is_empty()
     }
 
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        self.received.each(each);
+    }
+
     // ---- cancelling ----
 
     fn cancel_recv(&mut self, _: CtxId, op: OpId, _: &mut dyn Io) {

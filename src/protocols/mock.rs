@@ -13,6 +13,7 @@ pub(crate) struct Mock {
     pub(crate) recv_wakes: Vec<CtxId>,
     pub(crate) send_wakes: Vec<CtxId>,
     pub(crate) dropped: Vec<Dropped>,
+    pub(crate) filtered: usize,
     next_op: u64,
 }
 
@@ -58,6 +59,7 @@ impl Mock {
             recv_wakes: Vec::new(),
             send_wakes: Vec::new(),
             dropped: Vec::new(),
+            filtered: 0,
             next_op: 1,
         }
     }
@@ -287,6 +289,10 @@ impl Io for Mock {
 
     fn dropped(&mut self, why: Dropped) {
         self.dropped.push(why);
+    }
+
+    fn filtered(&mut self, _: PipeId) {
+        self.filtered += 1;
     }
 
     fn now(&mut self) -> Instant {

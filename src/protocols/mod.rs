@@ -152,7 +152,7 @@ pub enum DropReason {
     RecvQueueFull,
     /// The message had passed through more hops than the time-to-live allows.
     Ttl,
-    /// Nobody waits for it: a late reply, an unknown survey, a filtered publication, a message to a push socket.
+    /// Nobody waits for it: a late reply, an answer to an old survey, a message to a push socket.
     Unwanted,
     /// The pipe it was meant for is gone, or its header names none.
     NoPipe,
@@ -197,6 +197,9 @@ pub(crate) trait Io {
         let _ = pipe;
         self.dropped(why);
     }
+
+    /// Counts a publication of `pipe` that no subscription matched. That is no drop.
+    fn filtered(&mut self, pipe: PipeId);
 
     /// The time, the same during one call of a machine's method.
     fn now(&mut self) -> Instant;
@@ -364,6 +367,11 @@ pub(crate) trait Protocol: Send {
     /// Whether a receive on the default context would return a message now.
     fn can_recv(&self) -> bool {
         false
+    }
+
+    /// Shows `each` the messages that wait for a receive. Those that a held pipe has are not among them.
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        let _ = each;
     }
 
     // ---- timers ----

@@ -118,6 +118,10 @@ impl Protocol for PairPoly {
         !self.received.is_empty()
     }
 
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        self.received.each(each);
+    }
+
     // ---- options ----
 
     fn set_option(&mut self, _: CtxId, option: ProtocolOption, io: &mut dyn Io) -> Result<()> {

@@ -67,6 +67,10 @@ impl Protocol for Pull {
         !self.received.is_empty()
     }
 
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        self.received.each(each);
+    }
+
     // ---- options ----
 
     fn set_option(&mut self, _: CtxId, option: ProtocolOption, _: &mut dyn Io) -> Result<()> {

@@ -19,6 +19,13 @@ pub(super) fn count_dropped(io: &mut dyn Io, why: Dropped, count: usize) {
     }
 }
 
+/// Drops the received messages beyond the first `room`.
+fn drop_behind(messages: &mut VecDeque<Message>, room: usize, io: &mut dyn Io) {
+    for message in messages.drain(room.min(messages.len())..) {
+        io.dropped_on(message.pipe(), Dropped::RecvQueueFull);
+    }
+}
+
 /// Messages that were accepted while no pipe could take them.
 #[derive(Debug)]
 pub(super) struct SendQueue {
@@ -183,10 +190,12 @@ impl<A: Admission> HoldingQueue<A> {
     /// Changes how many messages belong to the socket. What the pipes hold stays, or moves up into the new room.
     pub(super) fn resize(&mut self, limit: usize, io: &mut dyn Io) {
         self.limit = limit;
-        let excess = self.messages.len().saturating_sub(limit);
-        self.messages.truncate(limit);
-        count_dropped(io, Dropped::RecvQueueFull, excess);
+        drop_behind(&mut self.messages, limit, io);
         self.refill(io);
+    }
+
+    pub(super) fn each(&self, each: &mut dyn FnMut(&Message)) {
+        self.messages.iter().for_each(each);
     }
 
     fn refill(&mut self, io: &mut dyn Io) {
@@ -315,12 +324,11 @@ impl DroppingQueue {
     pub(super) fn resize(&mut self, limit: usize, io: &mut dyn Io) {
         self.limit = limit;
         let room = self.room();
-        count_dropped(
-            io,
-            Dropped::RecvQueueFull,
-            self.messages.len().saturating_sub(room),
-        );
-        self.messages.truncate(room);
+        drop_behind(&mut self.messages, room, io);
+    }
+
+    pub(super) fn each(&self, each: &mut dyn FnMut(&Message)) {
+        self.messages.iter().for_each(each);
     }
 
     fn room(&self) -> usize {

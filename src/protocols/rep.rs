@@ -244,6 +244,10 @@ impl<S: Side> Protocol for Replier<S> {
         !self.requests.is_empty()
     }
 
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        self.requests.each(each);
+    }
+
     // ---- cancelling ----
 
     fn cancel_send(&mut self, ctx: CtxId, op: OpId, io: &mut dyn Io) -> Option<Message> {
@@ -407,6 +411,10 @@ impl<S: Side> Protocol for RawReplier<S> {
 
     fn can_recv(&self) -> bool {
         !self.received.is_empty()
+    }
+
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        self.received.each(each);
     }
 
     // ---- options, raw ----

@@ -153,7 +153,7 @@ impl Protocol for Req {
         };
         match self.answer(id, message) {
             Some(ctx) => io.wake_recv(ctx),
-            None => io.dropped(Dropped::Unwanted),
+            None => io.dropped_on(Some(pipe), Dropped::Unwanted),
         }
         Delivered::Room
     }
@@ -254,6 +254,14 @@ impl Protocol for Req {
         self.contexts
             .get(&CtxId::SOCKET)
             .is_some_and(|context| matches!(context.state, State::Replied(_)))
+    }
+
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        for context in self.contexts.values() {
+            if let State::Replied(reply) = &context.state {
+                each(reply);
+            }
+        }
     }
 
     // ---- cancelling ----
@@ -484,7 +492,7 @@ impl Req {
         }
         match std::mem::take(&mut context.state) {
             State::Idle | State::Lost => {}
-            State::Replied(_) => io.dropped(Dropped::Unwanted),
+            State::Replied(reply) => io.dropped_on(reply.pipe(), Dropped::Unwanted),
             State::Outstanding(request) => self.forget(ctx, request, why, io),
         }
     }
@@ -590,6 +598,10 @@ impl Protocol for RawReq {
 
     fn can_recv(&self) -> bool {
         !self.replies.is_empty()
+    }
+
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        self.replies.each(each);
     }
 
     // ---- options, raw ----

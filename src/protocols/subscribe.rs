@@ -11,7 +11,7 @@
 //! mangos, they are one), and lets publishers feel back-pressure.
 
 use super::queue::DroppingQueue;
-use super::{CtxId, Delivered, Dropped, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo};
+use super::{CtxId, Delivered, IdMap, Io, OpId, PipeId, Protocol, ProtocolInfo};
 use super::{ProtocolOption, info, options};
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -78,7 +78,7 @@ impl Protocol for Subscribe {
 
     // ---- messages from pipes ----
 
-    fn deliver(&mut self, _: PipeId, message: Message, io: &mut dyn Io) -> Delivered {
+    fn deliver(&mut self, pipe: PipeId, message: Message, io: &mut dyn Io) -> Delivered {
         let socket = std::iter::once((CtxId::SOCKET, &mut self.socket));
         let contexts = self
             .contexts
@@ -88,7 +88,7 @@ impl Protocol for Subscribe {
             .chain(contexts)
             .filter(|(_, context)| context.topics.matches(&message));
         let Some((mut ctx, mut context)) = wanted_by.next() else {
-            io.dropped(Dropped::Unwanted);
+            io.filtered(pipe);
             return Delivered::Room;
         };
         let mut room = false;
@@ -119,6 +119,13 @@ impl Protocol for Subscribe {
 
     fn can_recv(&self) -> bool {
         !self.socket.received.is_empty()
+    }
+
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        self.socket.received.each(each);
+        for context in self.contexts.values() {
+            context.received.each(each);
+        }
     }
 
     // ---- cancelling ----
@@ -208,6 +215,10 @@ impl Protocol for RawSubscribe {
 
     fn can_recv(&self) -> bool {
         !self.received.is_empty()
+    }
+
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        self.received.each(each);
     }
 
     // ---- cancelling ----

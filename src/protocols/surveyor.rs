@@ -144,7 +144,7 @@ impl Protocol for Surveyor {
                     return Delivered::Saturated;
                 }
             }
-            None => io.dropped(Dropped::Unwanted),
+            None => io.dropped_on(Some(pipe), Dropped::Unwanted),
         }
         Delivered::Room
     }
@@ -206,6 +206,11 @@ impl Protocol for Surveyor {
         self.contexts
             .get(&CtxId::SOCKET)
             .is_some_and(|context| !context.answers.is_empty())
+    }
+
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        let contexts = self.contexts.values();
+        contexts.flat_map(|one| &one.answers).for_each(each);
     }
 
     // ---- cancelling ----
@@ -312,8 +317,8 @@ impl Surveyor {
             return;
         };
         self.ids.release(survey.id);
-        for _ in context.answers.drain(..) {
-            io.dropped(Dropped::Unwanted);
+        for answer in context.answers.drain(..) {
+            io.dropped_on(answer.pipe(), Dropped::Unwanted);
         }
         if !context.receivers.is_empty() {
             let ended = context.receivers.drain(..).map(|op| (op, why.clone()));
@@ -399,6 +404,10 @@ impl Protocol for RawSurveyor {
 
     fn can_recv(&self) -> bool {
         !self.received.is_empty()
+    }
+
+    fn unreceived(&self, each: &mut dyn FnMut(&Message)) {
+        self.received.each(each);
     }
 
     // ---- options, raw ----

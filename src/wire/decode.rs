@@ -194,6 +194,34 @@ impl Decoder {
         Ok(())
     }
 
+    /// How many messages are complete. Looks at each of them.
+    pub(crate) fn count(&self) -> usize {
+        let (mut at, mut count) = (self.taken, 0);
+        if let Some((body, length)) = &self.partial {
+            at += length - body.len();
+            if at > self.buffer.len() {
+                return 0;
+            }
+            count = 1;
+        }
+        let mut places = self.bodies.iter().map(|(place, _)| *place).peekable();
+        while let Some(frame) = self.buffer.get(at..)
+            && let Some(frame) = frame.get(self.framing.overhead() - size_of::<u64>()..)
+            && let Some(length) = frame.first_chunk()
+        {
+            at += self.framing.overhead();
+            if places.next_if_eq(&at).is_none() {
+                let length = usize::try_from(u64::from_be_bytes(*length)).ok();
+                match length.and_then(|length| at.checked_add(length)) {
+                    Some(end) if end <= self.buffer.len() => at = end,
+                    _ => break,
+                }
+            }
+            count += 1;
+        }
+        count
+    }
+
     /// Whether part of a message is here, so that an end of the stream now cuts it off.
     pub(crate) fn is_amid_message(&self) -> bool {
         self.partial.is_some() || self.taken < self.buffer.len()

@@ -69,9 +69,11 @@ fn decoded(
         space.extend_from_slice(&rest[..count]);
         decoder.filled(count == room);
         rest = &rest[count..];
+        let complete = messages.len() + decoder.count();
         while let Some(message) = next(&mut decoder)? {
             messages.push(message);
         }
+        assert_eq!(messages.len(), complete);
     }
     Ok(messages)
 }
@@ -197,6 +199,7 @@ fn a_parcel_carries_short_and_long_messages_in_order() {
     let mut decoder = Decoder::new(Framing::Local, 1);
     decoder.unpack(&mut parcel);
     assert!(parcel.is_empty());
+    assert_eq!(decoder.count(), messages.len());
     let taken: Vec<Message> =
         std::iter::from_fn(|| next(&mut decoder).expect("no limit in process")).collect();
     assert_eq!(taken, messages);
