@@ -363,7 +363,13 @@ impl Reactor {
             let now = self.turns.load(Ordering::Relaxed);
             let others = mem::replace(&mut turns, now) != now;
             if let Some(mut lead) = self.try_lead() {
+                self.wanted.store(false, Ordering::Relaxed);
                 self.turn(&mut lead, Some(Instant::now()), None);
+                drop(lead);
+                if self.wanted.load(Ordering::Relaxed) {
+                    // A thread found the lead taken and parked: nobody else would look at the poller for it.
+                    return;
+                }
                 without = if others { 0 } else { without + 1 };
                 within = 0;
             } else {
