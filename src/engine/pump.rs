@@ -202,7 +202,7 @@ impl Core {
                     // What came may be a part of a message whose rest is there, too.
                     missed = once;
                     pipe.rx.readable |= more || pipe.rx.hangup;
-                    if once {
+                    if otherwise != Otherwise::Waits {
                         self.reactor.note_read();
                     }
                 }

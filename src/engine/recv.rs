@@ -66,6 +66,8 @@ impl Core {
         let outcome = self.block(deadline, |waker| {
             done(self.poll_recv(ctx, op, message, waker))
         });
+        // A task that reads depends on the thread that tells it of arrivals; this one does not.
+        self.reactor.note_read();
         outcome.unwrap_or_else(|timed_out| {
             self.cancel_recv(ctx, op);
             Err(timed_out)
