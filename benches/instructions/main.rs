@@ -48,6 +48,8 @@ const PATHS: &[Path] = &[
     ("pull stream 64 B", MESSAGES, || Box::new(sockets::pull_stream(64))),
     ("pull stream 1 KiB", MESSAGES, || Box::new(sockets::pull_stream(1024))),
     ("pub stream 64 B", MESSAGES, || Box::new(sockets::pub_stream(64))),
+    ("push awaited 64 B", MESSAGES, || Box::new(sockets::push_awaited(64))),
+    ("pull awaited 64 B", MESSAGES, || Box::new(sockets::pull_awaited(64))),
     ("req rep", 1, || Box::new(sockets::req_rep())),
     ("inproc push pull", 1, || Box::new(sockets::inproc())),
 ];

@@ -8,7 +8,9 @@ use std::io::{Read, Write};
 use std::mem;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::mpsc;
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -48,6 +50,15 @@ pub(crate) fn push_stream(size: usize) -> impl FnMut() {
     })
 }
 
+/// The same as futures.
+pub(crate) fn push_awaited(size: usize) -> impl FnMut() {
+    let push = Push::with_options(&options()).expect("a socket");
+    let peer = raw_peer(0x51, |url| push.listen(url));
+    stream(peer, size, move |message| {
+        now(push.send_async(black_box(message))).expect("there is room");
+    })
+}
+
 /// The same for messages that would go to all peers.
 pub(crate) fn pub_stream(size: usize) -> impl FnMut() {
     let publisher = Pub::with_options(&options()).expect("a socket");
@@ -60,6 +71,15 @@ pub(crate) fn pub_stream(size: usize) -> impl FnMut() {
 
 /// Messages that are read many at a time.
 pub(crate) fn pull_stream(size: usize) -> impl FnMut() {
+    pulled(size, |pull| pull.try_recv().expect("it is there"))
+}
+
+/// The same as futures.
+pub(crate) fn pull_awaited(size: usize) -> impl FnMut() {
+    pulled(size, |pull| now(pull.recv_async()).expect("it is there"))
+}
+
+fn pulled(size: usize, mut receive: impl FnMut(&Pull) -> Message) -> impl FnMut() {
     let pull = Pull::with_options(&options()).expect("a socket");
     let mut peer = raw_peer(0x50, |url| pull.listen(url));
     stop_background();
@@ -69,8 +89,10 @@ pub(crate) fn pull_stream(size: usize) -> impl FnMut() {
     let input = frame.repeat(MESSAGES);
     move || {
         peer.write_all(&input).expect("the system has room");
-        for _ in 0..MESSAGES {
-            black_box(pull.try_recv().expect("it is there"));
+        // The first one reads: nobody else tells a future that something has come.
+        black_box(pull.try_recv().expect("it is there"));
+        for _ in 1..MESSAGES {
+            black_box(receive(&pull));
         }
     }
 }
@@ -107,6 +129,15 @@ pub(crate) fn inproc() -> impl FnMut() {
 }
 
 // ---- what they need ----
+
+/// What a future gives that need not wait.
+fn now<T>(future: impl Future<Output = T>) -> T {
+    let mut task = Context::from_waker(Waker::noop());
+    match pin!(future).poll(&mut task) {
+        Poll::Ready(outcome) => outcome,
+        Poll::Pending => panic!("it would wait"),
+    }
+}
 
 fn options() -> SocketOptions {
     SocketOptions::new().spin(Duration::ZERO)

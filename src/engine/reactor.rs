@@ -8,7 +8,8 @@
 //!
 //! - *leading* while no other thread does;
 //! - *ticking* for a little while after another thread gave up leading, because that thread is likely to be back
-//!   at once: it looks at the poller every [`TICK`] and leads again after [`PATIENCE`] ticks without another;
+//!   at once: it looks at the poller every [`TICK`] and leads again after [`PATIENCE`] ticks without another, or when
+//!   a thread parked during such a look;
 //! - *parked* while another thread leads for long.
 //!
 //! So an idle process has exactly one thread in the poller, without a time-out, and no wake-ups.
