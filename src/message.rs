@@ -298,6 +298,7 @@ impl Message {
     /// # Errors
     ///
     /// [`Error::InvalidArgument`], with the message unchanged, when the header is shorter.
+    #[inline]
     pub fn header_trim(&mut self, count: usize) -> Result<()> {
         if count > self.header().len() {
             return Err(TOO_SHORT);
@@ -421,6 +422,7 @@ impl Message {
     }
 
     /// Moves the header in front of the body, as a message looks that comes from a wire.
+    #[inline]
     pub(crate) fn flatten(&mut self) {
         let (start, end) = (usize::from(self.header_start), usize::from(self.header_end));
         if start == end {
@@ -462,6 +464,7 @@ impl Message {
         }
     }
 
+    #[inline]
     fn set_header(&mut self, start: usize, end: usize) {
         // Both are places in the area, which has fewer than 256.
         (self.header_start, self.header_end) = (start as u8, end as u8);

@@ -24,6 +24,7 @@ macro_rules! numbers {
 
             #[doc = concat!("Removes a `", stringify!($int), "` from the front of the body.")]
             #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`](crate::Error::InvalidArgument) when the body is too short."]
+            #[inline]
             pub fn $trim(&mut self) -> Result<$int> {
                 let Some((bytes, _)) = self.body().split_first_chunk() else { return Err(TOO_SHORT) };
                 let value = $int::from_be_bytes(*bytes);
@@ -42,6 +43,7 @@ macro_rules! numbers {
 
             #[doc = concat!("Adds a `", stringify!($int), "` at the end of the header.")]
             #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`](crate::Error::InvalidArgument) when the header would pass 64 bytes."]
+            #[inline]
             pub fn $happend(&mut self, value: $int) -> Result<()> {
                 self.header_append(&value.to_be_bytes())
             }
@@ -54,6 +56,7 @@ macro_rules! numbers {
 
             #[doc = concat!("Removes a `", stringify!($int), "` from the front of the header.")]
             #[doc = "\n\n# Errors\n\n[`Error::InvalidArgument`](crate::Error::InvalidArgument) when the header is too short."]
+            #[inline]
             pub fn $htrim(&mut self) -> Result<$int> {
                 let Some((bytes, _)) = self.header().split_first_chunk() else { return Err(TOO_SHORT) };
                 let value = $int::from_be_bytes(*bytes);
