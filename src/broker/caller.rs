@@ -260,7 +260,7 @@ impl Protocol for Caller {
             return Sent::Full;
         }
         let Some(letter) = lock(&self.desk).asking.remove(&ctx) else {
-            return Sent::Failed(Error::InvalidState("there is nothing to ask"));
+            return Sent::Failed(Box::new(Error::InvalidState("there is nothing to ask")));
         };
         if !letter.is_oneway() {
             self.waiting.insert(letter.id(), ctx);
@@ -268,7 +268,7 @@ impl Protocol for Caller {
         }
         match self.ask(&letter, io) {
             Ok(()) => Sent::Done,
-            Err(error) => Sent::Failed(error),
+            Err(error) => Sent::Failed(Box::new(error)),
         }
     }
 
