@@ -495,6 +495,17 @@ fn a_replacement_that_cannot_be_used_is_refused_and_changes_nothing() {
     host.hears(&push);
 }
 
+#[cfg(feature = "ws")]
+#[test]
+fn a_replacement_that_cannot_be_used_is_refused_by_wss_too() {
+    let pull = Pull::new().unwrap();
+    let listener = pull.listener("wss://127.0.0.1:0/").unwrap();
+    listener.set_options(&with(server())).unwrap();
+    listener.start().unwrap();
+    let error = listener.set_options(&with(TlsConfig::new()));
+    assert_eq!(tls(error.unwrap_err()).fault, TlsFault::Configuration);
+}
+
 #[test]
 fn a_dialer_finds_a_listener_whose_certificate_was_mended() {
     let host = Host::new(on(&AUTHORITY.issue_expired(&["127.0.0.1"])));

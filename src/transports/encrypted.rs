@@ -346,9 +346,12 @@ impl ByteStream for Encrypted {
         match flushed {
             Ok(()) => Ok(std::mem::take(&mut session.pending)),
             Err(error) if would_block(&error) => Err(error),
-            Err(error) => Err(session
-                .last_word(&self.plain)
-                .map_or(error, io::Error::other)),
+            Err(error) => {
+                let why = session.last_word(&self.plain);
+                // What that has read is told of by no event any more.
+                self.unread.store(!session.is_dry(), Ordering::Release);
+                Err(why.map_or(error, io::Error::other))
+            }
         }
     }
 

@@ -244,3 +244,17 @@ fn a_stream_that_is_dropped_says_that_it_ends() {
     assert_eq!(server.reader().read(&mut into).unwrap(), 4);
     assert_eq!(server.reader().read(&mut into).unwrap(), 0);
 }
+
+#[test]
+fn what_came_before_a_write_failed_is_asked_for() {
+    let (client, mut server, mut peer) = connected(|_| {});
+    server.writer().write_all(b"last").unwrap();
+    peer.write_all(&output(&mut server)).unwrap();
+    drop(peer);
+    assert!(!client.has_unread());
+    while client.write(&[IoSlice::new(b"anybody?")]).is_ok() {}
+    assert!(client.has_unread());
+    let mut into = [0; 100];
+    assert_eq!(client.read(&mut into).unwrap(), 4);
+    assert_eq!(client.read(&mut into).unwrap(), 0);
+}

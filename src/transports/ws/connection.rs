@@ -281,6 +281,9 @@ impl Connection for WebConnection {
             let mut more = false;
             if input.end.is_none() {
                 let Some(may_be) = self.read(&mut input, scratch)? else {
+                    if self.stream.has_unread() {
+                        return Ok(Received::Unwatched);
+                    }
                     return Ok(Received::Nothing);
                 };
                 more = may_be;

@@ -10,6 +10,7 @@ use super::stream::{ByteStream, Plain};
 use super::{Acceptor, Handshake, Setup, Transport, tcp};
 use crate::address::Address;
 use crate::error::{Error, Result};
+use crate::options::EndpointOptions;
 use crate::protocols::ProtocolInfo;
 #[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
@@ -27,7 +28,7 @@ use site::Seat;
 pub(super) struct Web {
     dialed: fn(Plain, &Url, &Setup) -> Result<Box<dyn ByteStream>>,
     accepted: fn(Plain, &Setup) -> io::Result<Box<dyn ByteStream>>,
-    secret: fn(&Setup) -> Result<Secret>,
+    secret: fn(&EndpointOptions) -> Result<Secret>,
 }
 
 /// Over tcp as it is.
@@ -48,8 +49,8 @@ pub(super) static WSS: Web = Web {
         let stream = Encrypted::accepted(stream, &setup.options).map_err(io::Error::other)?;
         Ok(Box::new(stream))
     },
-    secret: |setup| {
-        let config = setup.options.tls_config();
+    secret: |options| {
+        let config = options.tls_config();
         // A certificate that cannot be used is told of now, not to the first peer.
         config.server()?;
         Ok(Some(config.clone()))
@@ -82,6 +83,10 @@ impl Transport for Web {
         Ok(Box::new(Dialed::new(stream, url, info, setup.clone())))
     }
 
+    fn check_listening(&self, options: &EndpointOptions) -> Result<()> {
+        (self.secret)(options).map(drop)
+    }
+
     fn listen(
         &self,
         url: &Url,
@@ -90,7 +95,7 @@ impl Transport for Web {
     ) -> Result<Box<dyn Acceptor>> {
         Ok(Box::new(WebAcceptor {
             info: info(setup)?,
-            seat: Seat::take(url, (self.secret)(setup)?, arrived)?,
+            seat: Seat::take(url, (self.secret)(&setup.options)?, arrived)?,
             accepted: self.accepted,
             secret: self.secret,
         }))
@@ -107,7 +112,7 @@ struct WebAcceptor {
     info: ProtocolInfo,
     seat: Seat,
     accepted: fn(Plain, &Setup) -> io::Result<Box<dyn ByteStream>>,
-    secret: fn(&Setup) -> Result<Secret>,
+    secret: fn(&EndpointOptions) -> Result<Secret>,
 }
 
 impl Acceptor for WebAcceptor {
@@ -116,7 +121,7 @@ impl Acceptor for WebAcceptor {
     }
 
     fn accept(&self, setup: &Setup) -> io::Result<Box<dyn Handshake>> {
-        let secret = (self.secret)(setup).map_err(io::Error::other)?;
+        let secret = (self.secret)(&setup.options).map_err(io::Error::other)?;
         let arrival = match self.seat.place.next() {
             Some(arrival) => arrival,
             None => {
