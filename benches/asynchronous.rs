@@ -105,11 +105,7 @@ fn runtime() -> Runtime {
 }
 
 fn options() -> SocketOptions {
-    if env::var("SPIN").is_ok() {
-        SocketOptions::new()
-    } else {
-        SocketOptions::new().spin(Duration::ZERO)
-    }
+    SocketOptions::new().spin(Duration::ZERO)
 }
 
 // ---- round trips ----
@@ -213,20 +209,9 @@ macro_rules! stream {
             );
             let listener = to.listen(url)?;
             from.dial(&listener.url().to_string())?;
-            let from = &from;
             thread::scope(|scope| {
                 let began = Instant::now();
-                let show = match env::var("S").as_deref() {
-                    Ok("b") => How::Blocking,
-                    Ok("a") => How::Awaited,
-                    _ => how,
-                };
-                let how = match env::var("R").as_deref() {
-                    Ok("b") => How::Blocking,
-                    Ok("a") => How::Awaited,
-                    _ => how,
-                };
-                let send = scope.spawn(move || match show {
+                let send = scope.spawn(|| match how {
                     How::Blocking => (0..STREAM).try_for_each(|_| Ok::<_, Error>(from.send(BODY)?)),
                     How::Awaited => self::runtime().block_on(async {
                         for _ in 0..STREAM {
