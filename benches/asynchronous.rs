@@ -1,4 +1,5 @@
-//! What awaiting costs beside blocking: round trips and streams of 64 bytes, with spinning turned off.
+//! What awaiting costs beside blocking: round trips and streams of 64 bytes. Awaited with the default options, blocking
+//! in round trips with spinning turned off.
 //!
 //! Blocking and awaited runs are short and take turns, so that both see the same machine. Each line has the medians of
 //! its runs, and the median of the ratios of neighbours: times for a round trip, rates for a stream.
@@ -104,8 +105,12 @@ fn runtime() -> Runtime {
         .expect("a runtime")
 }
 
-fn options() -> SocketOptions {
-    SocketOptions::new().spin(Duration::ZERO)
+fn options(how: How) -> SocketOptions {
+    let options = SocketOptions::new();
+    match how {
+        How::Blocking => options.spin(Duration::ZERO),
+        How::Awaited => options,
+    }
 }
 
 // ---- round trips ----
@@ -140,8 +145,8 @@ fn answer(how: How, pair: &Pair0, runtime: &Runtime, trips: u32) -> Result<()> {
 
 fn trips_of_threads(how: How, url: &str, runtime: &Runtime) -> Result<Duration> {
     let (one, two) = (
-        Pair0::with_options(&options())?,
-        Pair0::with_options(&options())?,
+        Pair0::with_options(&options(how))?,
+        Pair0::with_options(&options(how))?,
     );
     let listener = one.listen(url)?;
     two.dial(&listener.url().to_string())?;
@@ -157,7 +162,7 @@ fn trips_of_threads(how: How, url: &str, runtime: &Runtime) -> Result<Duration> 
 
 fn trips_of_processes(how: How, url: &str, runtime: &Runtime) -> Result<Duration> {
     let mut other = Echo::start(how, url)?;
-    let pair = Pair0::with_options(&options())?;
+    let pair = Pair0::with_options(&options(how))?;
     pair.dial(&other.url)?;
     let began = Instant::now();
     ask(how, &pair, runtime, TRIPS)?;
@@ -192,7 +197,7 @@ fn echo(how: &str, url: &str) -> Result<()> {
         .iter()
         .find(|(_, name)| *name == how)
         .expect("one of two");
-    let pair = Pair0::with_options(&options())?;
+    let pair = Pair0::with_options(&options(*how))?;
     println!("{}", pair.listen(url)?.url());
     answer(*how, &pair, &runtime(), TRIPS)?;
     pair.close()
@@ -203,10 +208,7 @@ fn echo(how: &str, url: &str) -> Result<()> {
 macro_rules! stream {
     ($name:ident, $sender:ty, $receiver:ty) => {
         fn $name(how: How, url: &str, runtime: &Runtime) -> Result<Duration> {
-            let (to, from) = (
-                <$receiver>::with_options(&options())?,
-                <$sender>::with_options(&options())?,
-            );
+            let (to, from) = (<$receiver>::new()?, <$sender>::new()?);
             let listener = to.listen(url)?;
             from.dial(&listener.url().to_string())?;
             thread::scope(|scope| {

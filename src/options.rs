@@ -179,8 +179,9 @@ impl SocketOptions {
     }
 
     /// How long a blocked call looks for its message itself before it sleeps, at most 10 ms; zero turns that off.
-    /// Default 50 us, and off where there is but one processor. It stops by itself while it does not pay. Takes
-    /// effect at once.
+    /// Default 50 us, and off where there is but one processor. It stops by itself while it does not pay. A receive
+    /// that is awaited does so by asking to be polled again at once, so that other tasks have their turn in between.
+    /// Takes effect at once.
     #[must_use]
     pub fn spin(mut self, time: Duration) -> Self {
         self.spin = time;

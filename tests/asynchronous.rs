@@ -45,11 +45,15 @@ impl<'a, T> Task<'a, T> {
         }
     }
 
-    /// One that has been polled, and waits.
+    /// One that has been polled, and waits: at first it may ask to be polled again at once.
     fn waiting(future: impl Future<Output = T> + Send + 'a) -> Self {
         let mut task = Self::new(future);
-        assert!(task.poll().is_pending(), "there is nothing to wait for");
-        task
+        loop {
+            assert!(task.poll().is_pending(), "there is nothing to wait for");
+            if task.woken.0.swap(0, Ordering::SeqCst) == 0 {
+                return task;
+            }
+        }
     }
 
     fn poll(&mut self) -> Poll<T> {
@@ -128,6 +132,24 @@ fn a_send_that_is_dropped_after_it_was_woken_passes_the_wake_up_on() {
     assert!(matches!(second.next_poll(), Poll::Ready(Ok(()))));
     assert_eq!(pull.recv().unwrap().body(), b"second");
     assert_eq!(pull.try_recv(), Err(Error::WouldBlock));
+}
+
+#[test]
+fn a_receive_asks_to_be_polled_again_for_as_long_as_it_may_spin_and_then_waits() {
+    let (push, pull) = pipeline();
+    for (spin, looks) in [(Duration::from_millis(10), true), (Duration::ZERO, false)] {
+        pull.set_options(&SocketOptions::new().spin(spin)).unwrap();
+        let mut task = Task::new(pull.recv_async());
+        let began = Instant::now();
+        let mut polls = 0;
+        while task.poll().is_pending() && task.woken.0.swap(0, Ordering::SeqCst) > 0 {
+            polls += 1;
+        }
+        assert_eq!(polls > 0, looks, "{polls} polls with {spin:?}");
+        assert!(began.elapsed() < SOON);
+        push.send("message").unwrap();
+        assert!(matches!(task.next_poll(), Poll::Ready(Ok(_))));
+    }
 }
 
 #[test]

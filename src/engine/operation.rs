@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::core::Core;
 use super::deadline::Deadline;
+use super::spin::Look;
 use crate::error::{Error, Result, SendError};
 use crate::message::Message;
 use crate::protocols::{CtxId, OpId, Sent};
@@ -17,7 +18,16 @@ use crate::protocols::{CtxId, OpId, Sent};
 /// A receive. When it has ended it may be polled again, for the next message.
 #[derive(Default)]
 pub(crate) struct Receiving {
-    waiting: Option<(OpId, Deadline)>,
+    state: Progress,
+}
+
+#[derive(Default)]
+enum Progress {
+    #[default]
+    New,
+    /// It asks to be polled again at once: what it waits for is likely to come soon.
+    Looking(OpId, Look),
+    Waiting(OpId, Deadline),
 }
 
 impl Receiving {
@@ -32,12 +42,16 @@ impl Receiving {
     ) -> Poll<Result<Message>> {
         let mut outcome = Poll::Ready(Ok(Message::new()));
         if let Poll::Ready(Ok(message)) = &mut outcome {
-            let received = match &self.waiting {
-                Some((op, _)) => core.poll_recv(ctx, *op, message, task.waker()),
-                None => core.begin_recv(ctx, message, task.waker()).map(|waits| {
-                    self.waiting = waits.map(|op| (op, Deadline::after(core.reactor, timeout())));
-                    waits.is_none()
-                }),
+            let received = match &self.state {
+                Progress::New => {
+                    let mut op = OpId::TRY;
+                    match core.look_recv(ctx, &mut op, message) {
+                        Ok(false) => self.begin(core, ctx, op, message, timeout, task),
+                        received => received,
+                    }
+                }
+                Progress::Looking(..) => self.look(core, ctx, message, timeout, task),
+                Progress::Waiting(op, _) => core.poll_recv(ctx, *op, message, task.waker()),
             };
             match received {
                 Ok(true) => {}
@@ -46,24 +60,86 @@ impl Receiving {
             }
         }
         if outcome.is_ready() {
-            self.waiting = None;
+            self.state = Progress::New;
         }
         outcome
     }
 
+    /// The first attempt has found nothing.
+    #[cold]
+    fn begin(
+        &mut self,
+        core: &Core,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        timeout: impl FnOnce() -> Option<Duration>,
+        task: &Context<'_>,
+    ) -> Result<bool> {
+        if let Some(look) = core.begin_look() {
+            self.state = Progress::Looking(op, look);
+            return Ok(false);
+        }
+        self.state = Progress::Waiting(op, Deadline::after(core.reactor, timeout()));
+        core.poll_recv(ctx, op, message, task.waker())
+    }
+
+    /// Another attempt of a receive that looks.
+    fn look(
+        &mut self,
+        core: &Core,
+        ctx: CtxId,
+        message: &mut Message,
+        timeout: impl FnOnce() -> Option<Duration>,
+        task: &Context<'_>,
+    ) -> Result<bool> {
+        let Progress::Looking(op, look) = &mut self.state else {
+            return Ok(false);
+        };
+        core.look_around();
+        match core.look_recv(ctx, op, message) {
+            Ok(false) if core.goes_on(look) => Ok(false),
+            Ok(false) => {
+                let op = *op;
+                self.state = Progress::Waiting(op, Deadline::after(core.reactor, timeout()));
+                core.poll_recv(ctx, op, message, task.waker())
+            }
+            received => {
+                core.paid();
+                received
+            }
+        }
+    }
+
     fn wait(&mut self, core: &Core, ctx: CtxId, task: &Context<'_>) -> Poll<Result<Message>> {
-        if let Some((_, deadline)) = &mut self.waiting
-            && !deadline.is_over(task)
-        {
-            return Poll::Pending;
+        match &mut self.state {
+            Progress::New => return Poll::Pending,
+            Progress::Looking(..) => {
+                task.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Progress::Waiting(_, deadline) => {
+                if !deadline.is_over(task) {
+                    return Poll::Pending;
+                }
+            }
         }
         self.cancel(core, ctx);
         Poll::Ready(Err(Error::TimedOut))
     }
 
+    /// The operation, while it has not ended.
+    #[inline]
+    fn end(&mut self) -> Option<OpId> {
+        match mem::take(&mut self.state) {
+            Progress::New => None,
+            Progress::Looking(op, _) | Progress::Waiting(op, _) => Some(op),
+        }
+    }
+
     /// Gives it up for good, and with it what it waits for: a request or survey ends.
     pub(crate) fn cancel(&mut self, core: &Core, ctx: CtxId) {
-        if let Some((op, _)) = self.waiting.take() {
+        if let Some(op) = self.end() {
             core.cancel_recv(ctx, op);
         }
     }
@@ -71,7 +147,7 @@ impl Receiving {
     /// Gives it up; the next receive has what comes.
     #[inline]
     pub(crate) fn release(&mut self, core: &Core, ctx: CtxId) {
-        if let Some((op, _)) = self.waiting.take() {
+        if let Some(op) = self.end() {
             core.release_recv(ctx, op);
         }
     }

@@ -67,6 +67,10 @@ pub(crate) struct Reactor {
     wanted: AtomicBool,
     /// The background thread is parked.
     asleep: AtomicBool,
+    /// The background thread ticks.
+    ticking: AtomicBool,
+    /// It is to lead at once.
+    called: AtomicBool,
     background: OnceLock<Thread>,
 }
 
@@ -115,6 +119,8 @@ impl Reactor {
             parked: AtomicUsize::new(0),
             wanted: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
+            ticking: AtomicBool::new(false),
+            called: AtomicBool::new(false),
             background: OnceLock::new(),
         };
         let reactor = REACTOR.get_or_init(|| fresh);
@@ -258,6 +264,17 @@ impl Reactor {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Has the background thread lead at once, if it waits for others to do so: a task that looked for itself depends on
+    /// it now.
+    pub(super) fn call(&self) {
+        if self.ticking.load(Ordering::SeqCst)
+            && !self.called.swap(true, Ordering::SeqCst)
+            && let Some(thread) = self.background.get()
+        {
+            thread.unpark();
+        }
+    }
+
     fn try_lead(&self) -> Option<MutexGuard<'_, Lead>> {
         match self.lead.try_lock() {
             Ok(lead) => Some(lead),
@@ -341,7 +358,10 @@ impl Reactor {
         let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(10_000));
         loop {
             self.lead_until_wanted();
+            self.ticking.store(true, Ordering::SeqCst);
             self.tick_until_idle();
+            self.ticking.store(false, Ordering::SeqCst);
+            self.called.store(false, Ordering::SeqCst);
         }
     }
 
@@ -361,6 +381,9 @@ impl Reactor {
         let (mut without, mut within) = (0, 0);
         while without < PATIENCE {
             thread::park_timeout(TICK);
+            if self.called.load(Ordering::SeqCst) {
+                return;
+            }
             let now = self.turns.load(Ordering::Relaxed);
             let others = mem::replace(&mut turns, now) != now;
             if let Some(mut lead) = self.try_lead() {

@@ -74,25 +74,23 @@ impl Core {
         })
     }
 
-    /// The first attempt of a receive as a future. Returns its number if it has to wait, and `waker` is woken then.
-    pub(crate) fn begin_recv(
+    /// One attempt of a receive as a future that looks again at once if there is nothing. Gives it a number at the first.
+    pub(crate) fn look_recv(
         &self,
         ctx: CtxId,
+        op: &mut OpId,
         message: &mut Message,
-        waker: &Waker,
-    ) -> Result<Option<OpId>> {
+    ) -> Result<bool> {
         let mut state = self.lock();
-        let op = state.next_op();
-        let (mut state, received) = self.recv_now(state, ctx, op, message, Otherwise::Waits);
-        let mut waits = None;
+        if *op == OpId::TRY {
+            *op = state.next_op();
+        }
+        let (mut state, received) = self.recv_now(state, ctx, *op, message, Otherwise::GivesUp);
         if let Ok(false) = received {
-            // A new number: there is no waker before it.
-            let _ = state.world.receivers.add(op, ctx, waker);
             state = self.release_held(state);
-            waits = Some(op);
         }
         self.finish(state);
-        received.map(|_| waits)
+        received
     }
 
     /// One attempt of a receive that goes on when `waker` is woken. Returns whether `message` was received.

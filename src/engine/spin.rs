@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::core::Core;
+use super::pipe::PipeSlot;
 use crate::transports::Connection;
 
 /// Score up to which successes are remembered.
@@ -156,8 +157,39 @@ impl Core {
         }
     }
 
+    /// Begins to look on behalf of a task that has found nothing, if that is likely to pay: the task is polled again at
+    /// once, as long as the look lasts. In process there is nothing to look for, because whoever sends tells of it.
+    #[cold]
+    pub(super) fn begin_look(&self) -> Option<Look> {
+        let may_come = |pipe: &PipeSlot| pipe.connection.fd().is_some();
+        if !self.lock().world.pipes.values().any(may_come) {
+            return None;
+        }
+        let budget = self.spin.budget()?;
+        Some(Look {
+            _spinner: Spinner::admit()?,
+            until: Instant::now().checked_add(budget)?,
+        })
+    }
+
+    /// Whether a look goes on that has found nothing so far. After one that does not, the task depends on whoever
+    /// watches the poller.
+    pub(super) fn goes_on(&self, look: &Look) -> bool {
+        let goes_on = Instant::now() < look.until;
+        if !goes_on {
+            self.spin.learn(false);
+            self.reactor.call();
+        }
+        goes_on
+    }
+
+    /// A look has found something.
+    pub(super) fn paid(&self) {
+        self.spin.learn(true);
+    }
+
     /// Lets events in that an attempt would not see by itself.
-    fn look_around(&self) {
+    pub(super) fn look_around(&self) {
         let state = self.lock();
         let direct = state.world.pipes.len() <= DIRECT_PIPES;
         let pipes = state.world.pipes.values();
@@ -183,6 +215,12 @@ impl Core {
             self.reactor.poll_once();
         }
     }
+}
+
+/// A task that looks for a message: how long, and its right to.
+pub(super) struct Look {
+    _spinner: Spinner,
+    until: Instant,
 }
 
 /// The right to spin, which only as many threads have as there are processors.
