@@ -66,6 +66,8 @@ pub(super) struct WebConnection {
 struct Input {
     assembler: Assembler,
     early: Vec<u8>,
+    /// The code of the peer's close frame, to be answered once what came before was taken: the answer says that it was.
+    unanswered: Option<Option<u16>>,
     /// What to tell once what came before was taken.
     end: Option<Result<()>>,
 }
@@ -111,6 +113,7 @@ impl WebConnection {
             input: Mutex::new(Input {
                 assembler: Assembler::new(server, setup.recv_max),
                 early,
+                unanswered: None,
                 end: None,
             }),
             output: Mutex::default(),
@@ -185,7 +188,10 @@ impl WebConnection {
             self.send_control(|output| output.end_with(Some(violation.code)));
             input.end = Some(Err(violation.error));
         } else if let Some(code) = input.assembler.closed() {
-            self.send_control(|output| output.end_with(code));
+            input.unanswered = Some(code);
+            if parcel.is_empty() {
+                self.answer_close(input);
+            }
             input.end = Some(match code {
                 Some(code @ (code::PROTOCOL..=code::FAILED)) => Err(Error::WebSocketClosed(code)),
                 _ => Ok(()),
@@ -194,6 +200,12 @@ impl WebConnection {
             self.send_control(|output| output.pong = Some(payload));
         }
         Ok(Some(more || self.stream.has_unread()))
+    }
+
+    fn answer_close(&self, input: &mut Input) {
+        if let Some(code) = input.unanswered.take() {
+            self.send_control(|output| output.end_with(code));
+        }
     }
 
     /// The stream has ended.
@@ -277,6 +289,8 @@ impl Connection for WebConnection {
 
     fn recv(&self, decoder: &mut Decoder, _: Otherwise) -> io::Result<Received> {
         let mut input = lock(&self.input);
+        // All that came before was taken, or this would not be called.
+        self.answer_close(&mut input);
         SCRATCH.with_borrow_mut(|scratch| {
             let mut more = false;
             if input.end.is_none() {
