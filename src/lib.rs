@@ -1,5 +1,5 @@
 //! Scalability-protocol sockets: pair, request/reply, publish/subscribe, pipeline, survey and bus, over in-process,
-//! ipc and tcp connections, in the wire formats of nng, nanomsg and mangos.
+//! ipc, tcp, TLS and WebSocket connections, in the wire formats of nng, nanomsg and mangos.
 //!
 //! ```
 //! use std::thread;
@@ -123,6 +123,9 @@
 //! | `ipc://path`, `unix://path` | a Unix socket file |
 //! | `abstract://name` | a Linux abstract socket |
 //! | `tcp://host:port`, `tcp4://`, `tcp6://` | tcp; port 0 lets the system choose |
+//! | `tls+tcp://host:port`, `tls+tcp4://`, `tls+tcp6://` | tcp inside TLS, with the certificates of a [`TlsConfig`] |
+//! | `ws://host:port/path`, `ws4://`, `ws6://` | WebSocket; listeners of a process may share a port, each with its path |
+//! | `wss://host:port/path`, `wss4://`, `wss6://` | WebSocket inside TLS |
 //! | `socket://` | connected descriptors, given to [`Listener::hand_over`] |
 //!
 //! A socket may have any number of dialers and listeners, and either side of a protocol may dial.
