@@ -183,6 +183,9 @@
 //! | Feature | Default | Adds |
 //! |---|---|---|
 //! | `cli` | yes | the `wirebird` command and what it needs; a program that only wants the sockets leaves it out |
+//! | `tls` | yes | tls+tcp, and with `ws` also wss, by rustls |
+//! | `ws` | yes | ws |
+//! | `broker` | yes | the module `broker`: a broker of queues, topics and functions, and its client |
 //! | `stream` | no | receiving as a `futures_core::Stream` |
 //! | `sink` | no | sending as a `futures_sink::Sink` |
 //! | `tracing` | no | events as events of `tracing` |
