@@ -165,11 +165,7 @@ impl Core {
         if !self.lock().world.pipes.values().any(may_come) {
             return None;
         }
-        let budget = self.spin.budget()?;
-        Some(Look {
-            _spinner: Spinner::admit()?,
-            until: Instant::now().checked_add(budget)?,
-        })
+        Look::admit(self.spin.budget()?)
     }
 
     /// Whether a look goes on that has found nothing so far. After one that does not, the task depends on whoever
@@ -217,10 +213,51 @@ impl Core {
     }
 }
 
-/// A task that looks for a message: how long, and its right to.
+/// A task that looks for a message, for how long, and its right to do so, which as many tasks have as there are
+/// processors. The right ends by itself, because a task may be left alone while it has it.
 pub(super) struct Look {
-    _spinner: Spinner,
+    place: &'static AtomicU64,
+    /// The end, in nanoseconds since the first look: what the place has while it is taken.
+    stamp: u64,
     until: Instant,
+}
+
+impl Look {
+    fn admit(budget: Duration) -> Option<Self> {
+        /// When each place is free again.
+        static PLACES: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+        static BEGINNING: OnceLock<Instant> = OnceLock::new();
+        let now = Instant::now();
+        let until = now.checked_add(budget)?;
+        let beginning = *BEGINNING.get_or_init(|| now);
+        let nanos = |at: Instant| {
+            let since = at.saturating_duration_since(beginning);
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        };
+        let (now, stamp) = (nanos(now), nanos(until));
+        let places = PLACES.iter().take(processors() as usize); // a small number
+        let place = places.into_iter().find(|place| {
+            let taken = place.load(Ordering::Relaxed);
+            taken <= now
+                && place
+                    .compare_exchange(taken, stamp, Ordering::Relaxed, Ordering::Relaxed)
+                    .is_ok()
+        });
+        Some(Self {
+            place: place?,
+            stamp,
+            until,
+        })
+    }
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        // Another may have the place by now.
+        let _ = self
+            .place
+            .compare_exchange(self.stamp, 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
 }
 
 /// The right to spin, which only as many threads have as there are processors.
