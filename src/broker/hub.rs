@@ -101,6 +101,8 @@ struct Link {
     ready: bool,
     /// Whether its messages are left with the pipe for now.
     held: bool,
+    /// Nothing can be sent to it any more.
+    broken: bool,
     frames: VecDeque<Vec<u8>>,
     answers: VecDeque<Answer>,
     answer_bytes: usize,
@@ -121,6 +123,7 @@ impl Link {
             cipher: None,
             ready: true,
             held: false,
+            broken: false,
             frames: VecDeque::new(),
             answers: VecDeque::new(),
             answer_bytes: 0,
@@ -272,7 +275,8 @@ impl Hub {
                     message,
                     item,
                 } => {
-                    let Some(link) = self.links.get_mut(&session) else {
+                    let link = self.links.get_mut(&session);
+                    let Some(link) = link.filter(|link| !link.broken) else {
                         self.take_back(item, now);
                         continue;
                     };
@@ -364,6 +368,14 @@ impl Hub {
         }
     }
 
+    /// Takes back what was to be sent to a client.
+    fn take_all_back(&mut self, answers: VecDeque<Answer>, now: Now) {
+        // Newest first, so that each goes back in front of those that came after it.
+        for answer in answers.into_iter().rev() {
+            self.take_back(answer.item, now);
+        }
+    }
+
     fn take_back(&mut self, item: Option<InTransit>, now: Now) {
         if let Some(item) = item {
             self.router.undelivered(item, now, &mut self.later);
@@ -404,10 +416,8 @@ impl Protocol for Machine {
         let Some(session) = hub.sessions.remove(&pipe) else {
             return;
         };
-        // Newest first, so that each goes back in front of those that came after it.
-        let link = hub.links.remove(&session);
-        for answer in link.into_iter().flat_map(|link| link.answers).rev() {
-            hub.take_back(answer.item, now);
+        if let Some(link) = hub.links.remove(&session) {
+            hub.take_all_back(link.answers, now);
         }
         hub.router.close(session, now, &mut hub.later);
         hub.catch_up(now, &self.0, io);
@@ -433,6 +443,31 @@ impl Protocol for Machine {
                 hub.catch_up(now, &self.0, io);
             }
         }
+    }
+
+    /// What the client has sent is still done; its answers are not waited for.
+    fn broken(&mut self, pipe: PipeId, io: &mut dyn Io) {
+        let now = Now::read(io.now());
+        let mut hub = lock(&self.0.state);
+        let hub = &mut *hub;
+        let Some(link) = hub
+            .sessions
+            .get(&pipe)
+            .and_then(|session| hub.links.get_mut(session))
+        else {
+            return;
+        };
+        link.ready = false;
+        link.broken = true;
+        link.answer_bytes = 0;
+        link.frames.clear();
+        let answers = std::mem::take(&mut link.answers);
+        let held = std::mem::take(&mut link.held);
+        hub.take_all_back(answers, now);
+        if held {
+            hub.read(pipe, &self.0, io);
+        }
+        hub.catch_up(now, &self.0, io);
     }
 
     fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {

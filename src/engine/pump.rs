@@ -420,6 +420,7 @@ impl Core {
             pipe.rx.readable = true;
             pipe.rx.hangup = true;
             world.pipes_changed();
+            machine.broken(id, world);
             return;
         }
         if tx.outstanding > 0 || pipe.connection.owes() {

@@ -284,6 +284,11 @@ pub(crate) trait Protocol: Send {
     /// A pipe for which [`Io::push`] returned `false` can take a message again.
     fn writable(&mut self, pipe: PipeId, io: &mut dyn Io);
 
+    /// Nothing more can be sent to a pipe. What its peer has sent before still arrives, and then the pipe is removed.
+    fn broken(&mut self, pipe: PipeId, io: &mut dyn Io) {
+        let _ = (pipe, io);
+    }
+
     // ---- messages from pipes ----
 
     /// One or more messages arrived on a pipe that the machine does not hold. A machine whose peers feel back-pressure
