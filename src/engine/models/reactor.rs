@@ -69,6 +69,8 @@ impl Reactor {
 
     pub(super) fn note_read(&self) {}
 
+    pub(super) fn call(&self) {}
+
     pub(crate) fn add(&self, _: BorrowedFd<'_>, _: Arc<dyn Source>, _: bool) -> Result<usize> {
         unreachable!("models have no descriptors")
     }

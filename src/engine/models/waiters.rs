@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::Error;
-use crate::protocols::OpId;
+use crate::protocols::{OpId, Sent};
 
 /// Begins a receive that finds nothing.
 fn begin(core: &Core, waker: &Waker) -> OpId {
@@ -118,9 +118,10 @@ fn a_send_that_is_given_up_passes_its_wake_up_on() {
         for name in [1, 2, 3] {
             send_long(&push, name, LONG, Patience::Try).unwrap();
         }
-        let mut held = Some(Message::from(vec![4; LONG]));
-        let begun = push.begin_send(SOCKET, &mut held, Waker::noop());
-        let first = begun.unwrap().expect("there is no room");
+        let (mut first, mut message) = (OpId::TRY, Message::from(vec![4; LONG]));
+        let begun = push.begin_send(SOCKET, &mut first, &mut message, Waker::noop());
+        assert!(matches!(begun, Sent::Full), "there is no room");
+        let mut held = Some(message);
         let second = on(&push, |push| send_long(push, 5, LONG, Patience::Default));
         let receiver = on(&pull, |pull| [1, 2].map(|_| recv(pull, Patience::Default)));
         assert!(!push.cancel_send(SOCKET, first, &mut held));
