@@ -346,6 +346,53 @@ def the_rest() -> list[Case]:
     return cases
 
 
+# Patterns that connect, ask once and close, one time after the other.
+CONNECTING = {"handshakes": "full TLS handshakes", "reconnects": "TLS handshakes that may resume"}
+
+
+def web_and_tls() -> list[Case]:
+    """Beside nng only: libzmq and nanomsg have no TLS, libzmq no SP over WebSocket."""
+    peers = ("wirebird", "nng")
+    cases = []
+    for tag, transport in (("ws", "ws"), ("tls", "tls+tcp")):
+        for spin in (True, False):
+            for pattern in ("pair", "reqrep"):
+                cases.append(
+                    Case(
+                        f"{tag}-lat-{pattern}{'' if spin else '-nospin'}",
+                        f"round trip {PATTERNS[pattern]}, {transport}{'' if spin else ', spinning off'}",
+                        f"{pattern}-lat",
+                        transport,
+                        64,
+                        "round trip",
+                        "us",
+                        (Bar("nng", 0.5),),
+                        peers,
+                        spin=spin,
+                    )
+                )
+        for size, factor in ((64, 5), (64 * KIB, 1), (MIB, 1)):
+            for pattern in ("pushpull", "pair"):
+                cases.append(
+                    Case(
+                        f"{tag}-stream-{pattern}-{size_tag(size)}",
+                        f"stream {PATTERNS[pattern]}, {transport}, {size_text(size)}",
+                        pattern,
+                        transport,
+                        size,
+                        "messages",
+                        "/s",
+                        (Bar("nng", factor), Bar("nng", 1.0, metric="cpu")),
+                        peers,
+                    )
+                )
+    for pattern, title in CONNECTING.items():
+        cases.append(
+            Case(f"tls-{pattern}", title, pattern, "tls+tcp", 64, "messages", "/s", (Bar("nng", 1.0),), peers)
+        )
+    return cases
+
+
 SWEEP_SIZES = (8, 64, 512, 4 * KIB, 32 * KIB, 256 * KIB, 2 * MIB, 16 * MIB)
 
 
@@ -369,4 +416,14 @@ def sweeps() -> list[Case]:
     ]
 
 
-CASES = [*round_trips(), *streams(), *inproc(), *fans(), *requests(), *the_rest(), *asynchronous(), *sweeps()]
+CASES = [
+    *round_trips(),
+    *streams(),
+    *inproc(),
+    *fans(),
+    *requests(),
+    *the_rest(),
+    *web_and_tls(),
+    *asynchronous(),
+    *sweeps(),
+]

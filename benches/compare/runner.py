@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cases import ASYNC_LIBRARIES, BLOCKING, CASES, LIBRARIES, Bar, Case
+from cases import ASYNC_LIBRARIES, BLOCKING, CASES, CONNECTING, LIBRARIES, Bar, Case
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = {"nng": "libnng-dev", "zmq": "libzmq3-dev", "nanomsg": "libnanomsg-dev", "raw": "libc6-dev"}
@@ -99,6 +99,25 @@ def word_sum(size: int) -> int:
     return (size // 256 * words(period) + words(period[: size % 256])) % 2**64
 
 
+def make_certificates(directory: Path) -> None:
+    """ca.pem, and server.pem with a certificate for localhost and its key."""
+    if not shutil.which("openssl"):
+        raise Failure("no openssl; apt install openssl")
+    new = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 7"
+    # A certificate of a CA cannot be a server's, too.
+    commands = (
+        f"{new} -keyout ca.key -out ca.pem -subj /CN=compare",
+        f"{new} -keyout key.pem -out certificate.pem -subj /CN=localhost -CA ca.pem -CAkey ca.key"
+        " -addext subjectAltName=DNS:localhost -addext basicConstraints=critical,CA:FALSE",
+    )
+    for command in commands:
+        made = subprocess.run(command.split(), cwd=directory, capture_output=True, text=True)
+        if made.returncode:
+            raise Failure(f"openssl: {made.stderr.strip()}")
+    parts = ("certificate.pem", "key.pem")
+    (directory / "server.pem").write_text("".join((directory / part).read_text() for part in parts))
+
+
 def free_port() -> int:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -166,8 +185,8 @@ class Runner:
 
     def url(self, transport: str) -> str:
         self._number += 1
-        if transport == "tcp":
-            return f"tcp://127.0.0.1:{free_port()}"
+        if transport in ("tcp", "tls+tcp", "ws"):
+            return f"{transport}://127.0.0.1:{free_port()}"
         if transport == "ipc":
             return f"ipc://{self.directory}/{self._number}"
         return f"inproc://compare-{self._number}"
@@ -182,11 +201,19 @@ class Runner:
             options += ["--runtime", self.runtime]
         if case.pattern == "loaded":
             options += ["--rate", str(rate)]
+        if case.transport == "tls+tcp":
+            options += self.encryption(role)
         if role == "drive" and case.pattern in ("accept", "idle"):
             # One client for all, so that only the end that accepts differs.
             program = self.programs["raw"]
             options += ["--proto", "zmq" if peer == "zmq" else "sp"]
         return [str(program), role, pattern, url, str(case.size), str(count), *options]
+
+    def encryption(self, role: str) -> list[str]:
+        certificate = self.directory / "server.pem"
+        if not certificate.exists():
+            make_certificates(self.directory)
+        return ["--certificate", str(certificate)] if role == "serve" else ["--ca", str(self.directory / "ca.pem")]
 
     def run(self, case: Case, peer: str, count: int, rate: int = 0) -> dict[str, float]:
         """The metrics of one run."""
@@ -264,7 +291,7 @@ class Runner:
             return max(100, int(rate * self.target * 2))
         if case.count is not None:
             return case.count // 4 if self.quick and case.count > 1 else case.count
-        streaming = case.figure == "messages" and case.pattern != "clients"
+        streaming = case.figure == "messages" and case.pattern not in ("clients", *CONNECTING)
         count = max(4, min(5000 if streaming else 100, (4 << 20) // max(case.size, 1)))
         if case.connections > 1 and case.pattern == "survey":
             count = 10

@@ -1,6 +1,7 @@
 // What every peer shares: arguments, clock, checksum, and talking to the runner.
 //
 //   peer ROLE PATTERN URL SIZE COUNT [--peers N] [--rate R] [--spin on|off] [--proto sp|zmq|raw]
+//        [--certificate FILE] [--ca FILE]
 //
 // A peer prints {"ready":true}, reads a line from standard input if it is to start something, prints one JSON line
 // with its result, and leaves when standard input ends.
@@ -26,7 +27,7 @@
 #include <unistd.h>
 
 struct args {
-    const char *role, *pattern, *url, *proto;
+    const char *role, *pattern, *url, *proto, *certificate, *ca;
     size_t size;
     uint64_t count, rate;
     int peers;
@@ -34,6 +35,9 @@ struct args {
 };
 
 static struct args args;
+
+// What certificates are for, with any address.
+#define TLS_NAME "localhost"
 
 __attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
 {
@@ -62,6 +66,10 @@ static void parse(int argc, char **argv)
             args.spin = !strcmp(value, "on");
         else if (!strcmp(name, "--proto"))
             args.proto = value;
+        else if (!strcmp(name, "--certificate"))
+            args.certificate = value;
+        else if (!strcmp(name, "--ca"))
+            args.ca = value;
         else
             die("unknown option %s", name);
     }

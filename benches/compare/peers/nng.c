@@ -11,6 +11,7 @@
 #include <nng/protocol/reqrep0/req.h>
 #include <nng/protocol/survey0/respond.h>
 #include <nng/protocol/survey0/survey.h>
+#include <nng/supplemental/tls/tls.h>
 
 enum kind { PAIR, REQ, REP, PUSH, PULL, PUB, SUB, SURVEYOR, RESPONDENT };
 typedef nng_socket sp_sock;
@@ -44,8 +45,36 @@ static sp_sock sp_open(enum kind kind, bool stream)
     return s;
 }
 
-static void sp_listen(sp_sock s, const char *url) { check(nng_listen(s, url, NULL, 0), "listen"); }
-static void sp_dial(sp_sock s, const char *url) { check(nng_dial(s, url, NULL, 0), "dial"); }
+static void sp_listen(sp_sock s, const char *url)
+{
+    nng_listener l;
+    check(nng_listener_create(&l, s, url), "listener");
+    if (args.certificate)
+        check(nng_listener_set_string(l, NNG_OPT_TLS_CERT_KEY_FILE, args.certificate), "certificate");
+    check(nng_listener_start(l, 0), "listen");
+}
+
+// Made once, as a program that connects often would.
+static nng_tls_config *trust(void)
+{
+    static nng_tls_config *config;
+    if (!config) {
+        check(nng_tls_config_alloc(&config, NNG_TLS_MODE_CLIENT), "TLS");
+        check(nng_tls_config_ca_file(config, args.ca), "CA");
+        check(nng_tls_config_server_name(config, TLS_NAME), "server name");
+    }
+    return config;
+}
+
+static void sp_dial(sp_sock s, const char *url)
+{
+    nng_dialer d;
+    check(nng_dialer_create(&d, s, url), "dialer");
+    if (args.ca)
+        check(nng_dialer_set_ptr(d, NNG_OPT_TLS_CONFIG, trust()), "TLS");
+    check(nng_dialer_start(d, 0), "dial");
+}
+
 static void sp_close(sp_sock s) { nng_close(s); }
 
 static void sp_send_copy(sp_sock s, const void *data, size_t len)

@@ -292,6 +292,28 @@ __attribute__((noreturn)) static void connect_often(void)
     result_of_times(times, args.count, total);
 }
 
+// New connections, one after the other, closing included. `reconnects` lets a library resume sessions.
+
+static bool connecting(void) { return pattern("handshakes") || pattern("reconnects"); }
+
+__attribute__((noreturn)) static void connect_and_close(void)
+{
+    sp_body body;
+    sp_prepare(&body, fill(args.size), args.size);
+    uint64_t total = 0, start = 0;
+    for (uint64_t i = 0; i <= args.count; i++) {
+        sp_sock s = open_dial(REQ, false);
+        sp_send(s, &body);
+        uint64_t one = take(s);
+        sp_close(s);
+        if (i)
+            total += one;
+        else
+            start = now();
+    }
+    result(now() - start, args.count, total);
+}
+
 // A paced stream that carries the time of sending.
 
 __attribute__((noreturn)) static void pace(sp_sock s)
@@ -348,10 +370,11 @@ __attribute__((noreturn)) static void many_sockets(void)
 __attribute__((noreturn)) static void serve(void)
 {
     bool stream = pattern("pair") || pattern("pushpull");
-    if (pattern("pair-lat") || pattern("reqrep-lat") || pattern("connect")) {
+    bool lat = pattern("pair-lat") || pattern("reqrep-lat");
+    if (lat || pattern("connect") || connecting()) {
         sp_sock s = open_listen(pattern("pair-lat") ? PAIR : REP, false);
         ready();
-        echo(s, pattern("connect") ? args.count + 1 : args.count + warm_up());
+        echo(s, args.count + (lat ? warm_up() : 1));
         done();
     }
     if (stream) {
@@ -451,6 +474,11 @@ __attribute__((noreturn)) static void drive(void)
         ready();
         wait_go();
         connect_often();
+    }
+    if (connecting()) {
+        ready();
+        wait_go();
+        connect_and_close();
     }
     if (pattern("loaded")) {
         sp_sock s = open_dial(PUSH, true);

@@ -1,6 +1,7 @@
 //! wirebird's peer: what `../peers/scenarios.h` does with the other libraries. See `../peers/common.h` for the command
 //! line and how a peer talks to the runner.
 
+mod encryption;
 mod system;
 
 use std::hint::black_box;
@@ -29,6 +30,8 @@ struct Args {
     peers: usize,
     rate: u64,
     options: SocketOptions,
+    /// In PEM, if connections are encrypted.
+    ca: Vec<u8>,
 }
 
 impl Args {
@@ -86,6 +89,7 @@ fn parse() -> Option<Args> {
         peers: 1,
         rate: 10_000,
         options: SocketOptions::new(),
+        ca: Vec::new(),
     };
     for option in options.chunks(2) {
         let value = option.get(1)?;
@@ -93,6 +97,11 @@ fn parse() -> Option<Args> {
             "--peers" => args.peers = value.parse().ok().filter(|&n| n > 0)?,
             "--rate" => args.rate = value.parse().ok()?,
             "--spin" if value == "off" => args.options = args.options.spin(Duration::ZERO),
+            "--certificate" => args.options = encryption::showing(args.options, value).ok()?,
+            "--ca" => {
+                args.ca = std::fs::read(value).ok()?;
+                args.options = encryption::trusting(args.options, &args.ca).ok()?;
+            }
             "--spin" | "--proto" => {}
             _ => return None,
         }
@@ -111,7 +120,7 @@ fn serve(args: &Args) -> Done {
     match args.pattern.as_str() {
         "pair-lat" => serve_echo(listening(Pair1::with_options, args)?, args),
         "reqrep-lat" => serve_echo(listening(Rep::with_options, args)?, args),
-        "connect" => {
+        "connect" | "handshakes" | "reconnects" => {
             let rep = listening(Rep::with_options, args)?;
             ready();
             echo(&rep, args.count + 1)?;
@@ -152,6 +161,7 @@ fn drive(args: &Args) -> Done {
         "clients" => request(args),
         "survey" => respond(args),
         "connect" => connect_often(args),
+        "handshakes" | "reconnects" => connect_and_close(args),
         "loaded" => pace(dialled(Push::with_options, args)?, args),
         _ => unknown(args),
     }
@@ -670,6 +680,33 @@ fn connect_often(args: &Args) -> Done {
         }
     }
     result_of_times(times, total)
+}
+
+// New connections, one after the other, closing included.
+
+fn connect_and_close(args: &Args) -> Done {
+    ready();
+    wait_go();
+    let body = args.message();
+    let (mut total, mut start) = (0_u64, Instant::now());
+    for round in 0..=args.count {
+        let req = if args.pattern == "handshakes" {
+            // A configuration that is used again would resume sessions.
+            Req::with_options(&encryption::trusting(args.options.clone(), &args.ca)?)?
+        } else {
+            Req::with_options(&args.options)?
+        };
+        dial(&req, args)?;
+        send(&req, body.clone())?;
+        let one = take(&req, args)?;
+        req.close()?;
+        if round == 0 {
+            start = Instant::now();
+        } else {
+            total = total.wrapping_add(one);
+        }
+    }
+    result(start.elapsed(), args.count, total)
 }
 
 // A paced stream that carries the time of sending.
