@@ -573,3 +573,22 @@ fn a_client_that_does_not_read_is_held_back_and_loses_nothing() {
     }
     sent.join().unwrap();
 }
+
+/// A request that waits is answered when the broker closes, and nobody is let in any more.
+#[test]
+fn who_waits_when_the_broker_closes_is_told() {
+    let (broker, url) = broker();
+    broker.create_queue("jobs", 1, QueueType::Bounded).unwrap();
+    let (waiting, asking) = (connect(&url), connect(&url));
+    let poll = thread::spawn(move || waiting.poll("jobs", Duration::MAX));
+    let status = Message::plain_text(None, "", "").unwrap();
+    let status = status
+        .addressed_to(MessageType::ServerStatus, None)
+        .unwrap();
+    eventually("somebody waits", || {
+        let status = asking.request(status.clone()).unwrap();
+        status.payload_data().unwrap()["waiting-count"] == 1
+    });
+    broker.close().unwrap();
+    assert_status(poll.join().unwrap(), Status::QueueAccessInterrupted);
+}

@@ -381,6 +381,15 @@ impl Client {
         self.ask(message)
     }
 
+    /// Sends any request as one that is not answered.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_oneway`](Self::send_oneway).
+    pub fn request_oneway(&self, message: Message) -> Result<()> {
+        self.post(message.with_oneway(true))
+    }
+
     fn manage(&self, kind: MessageType, name: Option<&str>, fields: &Value) -> Result<Message> {
         let message = if fields.is_null() {
             Message::plain_text(None, "", "")?

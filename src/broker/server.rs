@@ -1,8 +1,10 @@
 //! The broker as a program has it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::error::{Error, Result};
 use super::hub::{Hub, Machine, Shared};
@@ -62,6 +64,7 @@ pub struct BrokerOptions {
     max_connections: usize,
     handlers: usize,
     encrypt: bool,
+    linger: Duration,
 }
 
 impl Default for BrokerOptions {
@@ -71,6 +74,7 @@ impl Default for BrokerOptions {
             max_connections: 10_000,
             handlers: 16,
             encrypt: false,
+            linger: Duration::from_secs(1),
         }
     }
 }
@@ -146,6 +150,13 @@ impl BrokerOptions {
         self
     }
 
+    /// How long closing waits for clients to read their answers, default 1 s.
+    #[must_use]
+    pub fn linger(mut self, time: Duration) -> Self {
+        self.linger = time;
+        self
+    }
+
     fn check(&self) -> Result<()> {
         let size = self.limits.message_size;
         if !(2 << 10..=250 << 20).contains(&size) {
@@ -188,6 +199,8 @@ pub struct Broker {
     core: Arc<Core>,
     shared: Arc<Shared>,
     server: Mutex<Option<JoinHandle<()>>>,
+    /// Whether further clients are turned away.
+    closing: Arc<AtomicBool>,
 }
 
 impl Broker {
@@ -214,14 +227,19 @@ impl Broker {
             pool: Pool::new(options.handlers, 1000),
         });
         let longest = options.limits.message_size + ENVELOPE;
-        let sockets = SocketOptions::new().endpoint(EndpointOptions::new().recv_max_size(longest));
+        let sockets = SocketOptions::new()
+            .linger(options.linger)
+            .endpoint(EndpointOptions::new().recv_max_size(longest));
         let core = Core::new(Box::new(Machine(shared.clone())), false, &sockets)?;
         *lock(&shared.core) = Arc::downgrade(&core);
         let (most, connected) = (options.max_connections, Arc::downgrade(&core));
+        let closing = Arc::new(AtomicBool::new(false));
+        let closes = closing.clone();
         core.set_filter(Arc::new(move |_| {
-            connected
-                .upgrade()
-                .is_some_and(|core| core.stats().pipes < most)
+            !closes.load(Ordering::Relaxed)
+                && connected
+                    .upgrade()
+                    .is_some_and(|core| core.stats().pipes < most)
         }));
         let serving = core.clone();
         let server = thread::Builder::new()
@@ -232,6 +250,7 @@ impl Broker {
             core,
             shared,
             server: Mutex::new(Some(server)),
+            closing,
         })
     }
 
@@ -416,13 +435,18 @@ impl Broker {
         self.core.stats().pipes
     }
 
-    /// Closes the broker: answers that are on their way are sent, for a second at most, then all connections end.
+    /// Closes the broker: further clients are turned away, requests that wait at a queue are answered with
+    /// [`QueueAccessInterrupted`](super::Status::QueueAccessInterrupted), and answers that are on their way are sent, for
+    /// no longer than [`linger`](BrokerOptions::linger). Then all connections end.
     ///
     /// # Errors
     ///
     /// [`TimedOut`](crate::Error::TimedOut) when clients did not read their answers in time.
     pub fn close(&self) -> Result<()> {
+        self.closing.store(true, Ordering::Relaxed);
         self.shared.pool.close();
+        self.shared
+            .with(|router, now, out| router.interrupt(now, out));
         let closed = self.core.close();
         if let Some(server) = lock(&self.server).take() {
             // A panic of it was told when it happened.

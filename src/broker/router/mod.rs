@@ -310,13 +310,29 @@ impl Router {
             && at <= now.at
         {
             self.deadlines.pop_first();
-            self.give_up(waiter, now, out);
+            self.give_up(waiter, None, now, out);
         }
         self.carry_out(now, out);
     }
 
-    /// A wait is over without success.
-    fn give_up(&mut self, waiter: WaiterId, now: Now, out: &mut Outputs) {
+    /// Ends all waits, because the broker closes.
+    pub(super) fn interrupt(&mut self, now: Now, out: &mut Outputs) {
+        let why = (Status::QueueAccessInterrupted, "the broker closes");
+        let waiters: Vec<WaiterId> = self.waiting.keys().copied().collect();
+        for waiter in waiters {
+            self.give_up(waiter, Some(why), now, out);
+        }
+        self.carry_out(now, out);
+    }
+
+    /// A wait is over without success, for this reason or because its time is over.
+    fn give_up(
+        &mut self,
+        waiter: WaiterId,
+        why: Option<(Status, &str)>,
+        now: Now,
+        out: &mut Outputs,
+    ) {
         let Some(waiting) = self.forget(waiter) else {
             return;
         };
@@ -326,10 +342,10 @@ impl Router {
             // Its outcome is among the effects already.
             return;
         }
-        let (status, text) = match waiting.request.kind() {
+        let (status, text) = why.unwrap_or_else(|| match waiting.request.kind() {
             MessageType::Poll => (Status::QueueEmpty, "nothing came into the queue in time"),
             _ => (Status::QueueFull, "no room came up in the queue in time"),
-        };
+        });
         let answer = waiting.request.reply(status, text);
         self.answer(waiting.session, &waiting.request, answer, out);
     }
