@@ -21,7 +21,11 @@ fn program(name: &str) -> PathBuf {
     let program = target
         .join("examples")
         .join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/{name}.rs"));
+    let source = match name.strip_prefix("broker_") {
+        Some(name) => format!("examples/broker/{name}.rs"),
+        None => format!("examples/{name}.rs"),
+    };
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(source);
     let changed = |path: &Path| fs::metadata(path).and_then(|found| found.modified()).ok();
     assert!(
         changed(&program) > changed(&source),
@@ -263,24 +267,67 @@ fn select_waits_for_several_sockets_and_the_time() {
     );
 }
 
+#[cfg(feature = "broker")]
+mod broker {
+    use super::*;
+
+    #[test]
+    fn function_answers_and_refuses() {
+        check(
+            "broker_function",
+            &[
+                "echo hello is hello",
+                "half 42 is 21",
+                "half 7 failed: BAD_REQUEST: 7 is odd",
+                "half many failed: HANDLER_ERROR: invalid digit found in string",
+                "quarter 8 failed: FUNCTION_NOT_FOUND: there is no function quarter",
+            ],
+        );
+    }
+
+    #[test]
+    fn work_is_done_once_and_answered_to_who_asked() {
+        check(
+            "broker_work",
+            &["the squares of 1 to 10 add up to 385", "0 jobs are left"],
+        );
+    }
+
+    #[test]
+    fn news_reach_who_subscribed_and_who_comes_later() {
+        check(
+            "broker_news",
+            &[
+                "weather went to 1 subscriber",
+                "the walker heard weather: sunny",
+                "the walker heard weather: rain",
+                "the fan heard sports/chess: a draw",
+                "the fan heard sports/tennis: 6:4, 7:5",
+            ],
+        );
+    }
+}
+
 #[test]
 fn examples_are_short_and_say_how_to_run_them() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
-    for entry in fs::read_dir(examples).expect("the examples are there") {
-        let path = entry.expect("the directory can be read").path();
-        if path.is_dir() {
-            // The page for browsers is an application: tests/browser.rs has its tests.
-            continue;
+    for (directory, prefix) in [("", ""), ("broker", "broker_")] {
+        for entry in fs::read_dir(examples.join(directory)).expect("the examples are there") {
+            let path = entry.expect("the directory can be read").path();
+            // The page for browsers is an application: tests/browser.rs has its tests. Python has tests with its peers.
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = fs::read_to_string(&path).expect("an example is text");
+            let name = path.file_stem().unwrap_or_default().to_string_lossy();
+            assert!(text.lines().count() < 80, "{name} is too long");
+            assert!(
+                text.starts_with("//! "),
+                "{name} does not say what it shows"
+            );
+            let command = format!("cargo run --example {prefix}{name}");
+            assert!(text.contains(&command), "{name} does not say how to run it");
+            assert!(!text.contains("sleep"), "{name} sleeps");
         }
-        let text = fs::read_to_string(&path).expect("an example is text");
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        assert!(text.lines().count() < 80, "{name} is too long");
-        assert!(
-            text.starts_with("//! "),
-            "{name} does not say what it shows"
-        );
-        let command = format!("cargo run --example {name}");
-        assert!(text.contains(&command), "{name} does not say how to run it");
-        assert!(!text.contains("sleep"), "{name} sleeps");
     }
 }

@@ -1,7 +1,19 @@
 //! The `wirebird` command: one module per subcommand.
 
+#[cfg(feature = "broker")]
+mod bench;
+#[cfg(feature = "broker")]
+mod broker;
 mod cat;
+#[cfg(feature = "broker")]
+mod client;
+#[cfg(feature = "broker")]
+mod failure;
 mod perf;
+#[cfg(feature = "broker")]
+mod signals;
+#[cfg(feature = "broker")]
+mod size;
 mod tls;
 
 use std::ffi::OsString;
@@ -22,6 +34,8 @@ const EXAMPLES: &str = "Examples:
   wirebird cat --pull --listen tcp://127.0.0.1:5555 --quoted
   wirebird cat --push --dial tcp://127.0.0.1:5555 --data hello
   wirebird perf inproc_lat 64 100000
+  wirebird broker
+  wirebird offer jobs hello
 
 A link to this program with the name nngcat takes nngcat's own command line.";
 
@@ -36,6 +50,15 @@ enum Run {
     },
     /// Measures latency and throughput; either end may be nng's own tool
     Perf(perf::Command),
+    /// Runs a broker
+    #[cfg(feature = "broker")]
+    Broker(broker::Command),
+    #[cfg(feature = "broker")]
+    #[command(flatten)]
+    Client(client::Command),
+    /// Measures how fast a broker answers
+    #[cfg(feature = "broker")]
+    Bench(bench::Command),
 }
 
 /// Runs the command line `args`, whose first word is the name of the program.
@@ -56,6 +79,12 @@ pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match command.run {
         Run::Cat { args } => cat::main(args),
         Run::Perf(command) => perf::main(&command),
+        #[cfg(feature = "broker")]
+        Run::Broker(command) => broker::main(command),
+        #[cfg(feature = "broker")]
+        Run::Client(command) => client::main(&command),
+        #[cfg(feature = "broker")]
+        Run::Bench(command) => bench::main(&command),
     }
 }
 

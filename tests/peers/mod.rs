@@ -8,6 +8,7 @@
 pub(crate) mod cat;
 mod output;
 pub(crate) mod pynng;
+pub(crate) mod served;
 
 use std::ffi::OsStr;
 use std::io::{ErrorKind, Write};
@@ -348,6 +349,14 @@ impl Running {
         let stdin = self.child.stdin.as_mut();
         let stdin = stdin.expect("the program was started to be talked to");
         writeln!(stdin, "{line}").expect("the program listens");
+    }
+
+    /// Sends the program a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let id = self.child.id().try_into().ok();
+        let id = id.and_then(rustix::process::Pid::from_raw);
+        let sent = rustix::process::kill_process(id.expect("a process id"), signal);
+        sent.expect("the program runs");
     }
 
     /// Waits for a line of standard output that begins with `start`, and gives the rest of it.

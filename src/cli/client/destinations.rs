@@ -1,0 +1,187 @@
+//! `wirebird queue`, `wirebird topic` and `wirebird status`: what an administrator does.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use wirebird::broker::{Message, MessageType};
+
+use super::super::failure::Failure;
+use super::connection::{Connection, Session};
+use super::table::{columns, plain};
+
+pub(super) const QUEUE_EXAMPLES: &str = "Examples:
+  wirebird queue create jobs --capacity 10000
+  wirebird queue list
+  wirebird queue status jobs --json";
+
+pub(super) const TOPIC_EXAMPLES: &str = "Examples:
+  wirebird topic create news
+  wirebird topic list";
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Queue {
+    /// Makes a queue; one that exists and is the same stays as it is
+    #[command(after_help = "Example:\n  wirebird queue create jobs --capacity 10000")]
+    Create {
+        /// The queue
+        name: String,
+        /// Messages it holds at most
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+        capacity: u64,
+        /// Let the oldest message go when it is full, rather than have offers wait
+        #[arg(long)]
+        circular: bool,
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Removes a queue, if it exists, with all that is in it
+    #[command(after_help = "Example:\n  wirebird queue remove jobs")]
+    Remove(Named),
+    /// Lists the queues
+    #[command(after_help = "Example:\n  wirebird queue list")]
+    List {
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Prints what is known of a queue, or that it does not exist
+    #[command(after_help = "Example:\n  wirebird queue status jobs")]
+    Status(Named),
+    /// Throws away what a queue holds, and prints how many messages that were
+    #[command(after_help = "Example:\n  wirebird queue purge jobs")]
+    Purge(Named),
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum Topic {
+    /// Makes a topic, if it does not exist
+    #[command(after_help = "Example:\n  wirebird topic create news")]
+    Create(Named),
+    /// Removes a topic, if it exists, with its subscriptions
+    #[command(after_help = "Example:\n  wirebird topic remove news")]
+    Remove(Named),
+    /// Lists the topics
+    #[command(after_help = "Example:\n  wirebird topic list")]
+    List {
+        #[command(flatten)]
+        connection: Connection,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Named {
+    /// Of which one
+    name: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  wirebird status --url tcp://127.0.0.1:7420")]
+pub(in crate::cli) struct Status {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Named {
+    fn ask(&self, kind: MessageType) -> Result<(Session, Message), Failure> {
+        let session = self.connection.open()?;
+        let answer = session.request(kind, &*self.name)?;
+        Ok((session, answer))
+    }
+}
+
+impl Queue {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        match self {
+            Self::Create {
+                name,
+                capacity,
+                circular,
+                connection,
+            } => {
+                let kind = if *circular { "CIRCULAR" } else { "BOUNDED" };
+                let fields = json!({ "name": name, "capacity": capacity, "type": kind });
+                let message = Message::data(None, "", fields).map_err(Failure::input)?;
+                let session = connection.open()?;
+                session
+                    .ask(message, MessageType::CreateQueue, &**name)
+                    .map(drop)
+            }
+            Self::Remove(named) => named.ask(MessageType::RemoveQueue).map(drop),
+            Self::Status(named) => {
+                let (session, answer) = named.ask(MessageType::StatusQueue)?;
+                session.tell(&queue(&data(&answer)?))
+            }
+            Self::Purge(named) => {
+                let (session, answer) = named.ask(MessageType::PurgeQueue)?;
+                session.tell(&format!("{}\n", plain(&data(&answer)?["purged"])))
+            }
+            Self::List { connection } => {
+                let session = connection.open()?;
+                let answer = session.request(MessageType::ListQueues, None)?;
+                session.tell(&queues(&data(&answer)?))
+            }
+        }
+    }
+}
+
+impl Topic {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        match self {
+            Self::Create(named) => named.ask(MessageType::CreateTopic).map(drop),
+            Self::Remove(named) => named.ask(MessageType::RemoveTopic).map(drop),
+            Self::List { connection } => {
+                let session = connection.open()?;
+                let answer = session.request(MessageType::ListTopics, None)?;
+                let names = data(&answer)?;
+                let names = names.as_array().map(Vec::as_slice).unwrap_or_default();
+                let lines = names.iter().map(|name| plain(name) + "\n");
+                session.tell(&lines.collect::<String>())
+            }
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let session = self.connection.open()?;
+        let answer = session.request(MessageType::ServerStatus, None)?;
+        session.tell(&pairs(&data(&answer)?))
+    }
+}
+
+fn data(answer: &Message) -> Result<Value, Failure> {
+    answer.payload_data().map_err(Failure::failed)
+}
+
+/// An object, one member to a line.
+fn pairs(object: &Value) -> String {
+    let members = object.as_object().into_iter().flatten();
+    let rows: Vec<_> = members
+        .map(|(key, value)| vec![key.clone(), plain(value)])
+        .collect();
+    columns(&rows)
+}
+
+/// A queue, what matters most in front.
+fn queue(status: &Value) -> String {
+    const KEYS: [&str; 8] = [
+        "name",
+        "exists",
+        "type",
+        "capacity",
+        "size",
+        "bytes",
+        "temporary",
+        "durable",
+    ];
+    let rows = KEYS.map(|key| vec![key.to_owned(), plain(&status[key])]);
+    columns(&rows)
+}
+
+fn queues(list: &Value) -> String {
+    const KEYS: [&str; 5] = ["name", "type", "capacity", "size", "bytes"];
+    let mut rows = vec![KEYS.map(str::to_uppercase).to_vec()];
+    let queues = list.as_array().into_iter().flatten();
+    rows.extend(queues.map(|queue| KEYS.map(|key| plain(&queue[key])).to_vec()));
+    columns(&rows)
+}

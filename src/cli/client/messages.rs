@@ -1,0 +1,186 @@
+//! What goes through the broker: messages of queues and topics, and calls of functions.
+
+use std::process;
+use std::sync::mpsc::{self, TrySendError};
+
+use clap::Args;
+use wirebird::broker::{ExpiryUnit, Message, MessageType};
+
+use super::super::failure::Failure;
+use super::super::signals::Signals;
+use super::connection::{Connection, failure, wait};
+use super::content::Content;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wirebird offer jobs 'resize cat.png'
+  wirebird offer jobs --file order.json --mimetype application/json --reply-to done
+  echo hello | wirebird offer jobs --wait 5")]
+pub(in crate::cli) struct Offer {
+    /// The queue
+    queue: String,
+    #[command(flatten)]
+    content: Content,
+    /// Wait so long for room in the queue; forever is as long as it takes
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = wait)]
+    wait: i64,
+    /// The queue into which the answer is to be put
+    #[arg(long, value_name = "QUEUE")]
+    reply_to: Option<String>,
+    /// Let the message expire after so long
+    #[arg(long, value_name = "SECONDS")]
+    expires_in: Option<u32>,
+    /// Keep the message over a restart, in a queue that does
+    #[arg(long)]
+    durable: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wirebird poll jobs
+  wirebird poll jobs --wait forever --count 10 --json")]
+pub(in crate::cli) struct Poll {
+    /// The queue
+    queue: String,
+    /// Wait so long for each message; forever is as long as it takes
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = wait)]
+    wait: i64,
+    /// Take so many messages
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    count: u64,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  wirebird publish news 'it has stopped raining'")]
+pub(in crate::cli) struct Publish {
+    /// The topic
+    topic: String,
+    #[command(flatten)]
+    content: Content,
+    /// Keep the message for those who subscribe later
+    #[arg(long)]
+    retain: bool,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wirebird subscribe news
+  wirebird subscribe 'sports/*' --count 10")]
+pub(in crate::cli) struct Subscribe {
+    /// The topic, or a pattern: * is one segment, > the rest
+    topic: String,
+    /// End after so many messages, rather than at Ctrl-C
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  wirebird call upper hello")]
+pub(in crate::cli) struct Call {
+    /// The function
+    function: String,
+    #[command(flatten)]
+    content: Content,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+impl Offer {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let mut message = self.content.message()?.with_durable(self.durable);
+        if let Some(seconds) = self.expires_in {
+            let expires = message.with_expires_in(seconds, ExpiryUnit::Seconds);
+            message = expires.map_err(Failure::input)?;
+        }
+        let message = message
+            .with_timeout(self.wait)
+            .and_then(|message| message.with_reply_to(self.reply_to.as_deref()))
+            .map_err(Failure::input)?;
+        let session = self.connection.open()?;
+        session
+            .ask(message, MessageType::Offer, &*self.queue)
+            .map(drop)
+    }
+}
+
+impl Poll {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let ask = Message::plain_text(None, "", "").and_then(|ask| ask.with_timeout(self.wait));
+        let ask = ask.map_err(Failure::input)?;
+        let session = self.connection.open()?;
+        for _ in 0..self.count {
+            let message = session.ask(ask.clone(), MessageType::Poll, &*self.queue)?;
+            session.show_answer(&message)?;
+        }
+        Ok(())
+    }
+}
+
+impl Publish {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let mut message = self.content.message()?;
+        if self.retain {
+            message = message
+                .with_header("retain", "true")
+                .map_err(Failure::input)?;
+        }
+        let session = self.connection.open()?;
+        session
+            .ask(message, MessageType::Publish, &*self.topic)
+            .map(drop)
+    }
+}
+
+impl Subscribe {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        /// As many wait here; those behind them wait in the client, which counts what it loses.
+        const AHEAD: usize = 16;
+        let session = self.connection.open()?;
+        // Nothing is the signal to stop.
+        let (arrived, messages) = mpsc::sync_channel(AHEAD);
+        let stopped = arrived.clone();
+        let signals = Signals::catch().and_then(|signals| {
+            signals.then(move || {
+                if let Err(TrySendError::Full(_)) = stopped.try_send(None) {
+                    // Whoever reads what is printed has stopped to.
+                    process::exit(0);
+                }
+            })
+        });
+        signals.map_err(Failure::failed)?;
+        let subscribed = session.client.subscribe(&self.topic, move |message| {
+            let _ = arrived.send(Some(message.clone()));
+        });
+        subscribed.map_err(failure)?;
+        let mut left = self.count;
+        while left != Some(0)
+            && let Ok(Some(message)) = messages.recv()
+        {
+            session.show(&message)?;
+            left = left.map(|left| left - 1);
+        }
+        match session.client.missed() {
+            0 => Ok(()),
+            missed => Err(Failure::failed(format_args!(
+                "{missed} messages were lost, because they came faster than they were printed"
+            ))),
+        }
+    }
+}
+
+impl Call {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let message = self.content.message()?;
+        let session = self.connection.open()?;
+        let answer = session.ask(message, MessageType::Request, &*self.function)?;
+        session.show_answer(&answer)
+    }
+}

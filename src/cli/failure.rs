@@ -1,0 +1,45 @@
+//! How a command fails: one line on standard error, and an exit code.
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// What went wrong, in one line.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    line: String,
+}
+
+impl Failure {
+    /// What was asked for makes no sense.
+    pub(super) fn input(line: impl Display) -> Self {
+        Self::new(2, line)
+    }
+
+    /// It could not be done.
+    pub(super) fn failed(line: impl Display) -> Self {
+        Self::new(1, line)
+    }
+
+    fn new(code: u8, line: impl Display) -> Self {
+        // What a broker or a parser says may have several.
+        let line = line.to_string().replace(['\n', '\r'], " ");
+        Self { code, line }
+    }
+
+    /// Names what is meant.
+    pub(super) fn about(self, what: impl Display) -> Self {
+        Self::new(self.code, format_args!("{what}: {}", self.line))
+    }
+}
+
+/// The exit code of a command; says why it failed.
+pub(super) fn exit(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, line }) => {
+            eprintln!("{line}");
+            ExitCode::from(code)
+        }
+    }
+}
