@@ -5,7 +5,7 @@
 mod report;
 mod run;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,6 +113,10 @@ fn measure(command: &Command) -> Result<(), Failure> {
         ramp_up: command.ramp_up,
         oneway: command.oneway,
     };
+    if io::stderr().is_terminal() {
+        let seconds = (plan.ramp_up + plan.duration).as_secs_f64();
+        eprintln!("Measuring {url} for {seconds:.1} s");
+    }
     let figures = run::run(&plan, &clients, &stop)?;
     let text = if command.json {
         figures.json(command)
