@@ -1,14 +1,16 @@
 //! The client's side of a connection as a socket's protocol: requests go out, each from a context of its own, and answers
 //! find the context by the request's id. What belongs to no request is a publication.
 //!
-//! While there is no connection, or it is not encrypted yet, requests wait to be sent. One that was sent and whose
+//! While there is no connection, or it is not encrypted or logged in yet, requests wait to be sent. One that was sent and whose
 //! connection breaks fails: whether it was done nobody knows.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::codec::{Encoding, decode, encode};
 use super::crypto::{Cipher, Greeting, PublicKey};
@@ -34,6 +36,8 @@ pub(super) struct Desk {
     /// Subscriptions, to be made again on a new connection.
     pub(super) subscriptions: HashMap<String, Letter>,
     pub(super) missed: u64,
+    /// What the broker said when it did not let us log in, until there is another connection.
+    pub(super) refused: Option<Letter>,
 }
 
 /// How a client wants its connection to be.
@@ -42,6 +46,38 @@ pub(super) struct Security {
     pub(super) encrypt: bool,
     /// The key that the broker must prove to have.
     pub(super) server: Option<PublicKey>,
+    pub(super) credentials: Option<Credentials>,
+}
+
+/// Who a client is.
+#[derive(Clone)]
+pub(super) struct Credentials {
+    pub(super) user: String,
+    pub(super) password: Zeroizing<String>,
+}
+
+impl Credentials {
+    pub(super) fn new(user: &str, password: &str) -> Self {
+        Self {
+            user: user.into(),
+            password: Zeroizing::new(password.into()),
+        }
+    }
+
+    fn letter(&self) -> Result<Letter> {
+        let lines = Zeroizing::new(format!("{}\n{}", self.user, *self.password));
+        Letter::plain_text(None, "", lines.as_str())
+            .and_then(|letter| letter.addressed_to(MessageType::Authentication, None))
+            .map_err(|_| Error::InvalidArgument("the user or the password"))
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials")
+            .field("user", &self.user)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The machine.
@@ -60,6 +96,17 @@ struct Link {
     pipe: PipeId,
     ready: bool,
     state: State,
+    login: Login,
+}
+
+#[derive(PartialEq, Eq)]
+enum Login {
+    /// It is done, or there is nothing to log in with.
+    Done,
+    /// Until the answer to the request with this id is there.
+    UnderWay(Uuid),
+    /// The connection is of no use. It stays, so that the broker is not asked again and again.
+    Refused,
 }
 
 enum State {
@@ -83,7 +130,7 @@ impl Caller {
     fn can_ask(&self) -> bool {
         self.link
             .as_ref()
-            .is_some_and(|link| link.ready && !matches!(link.state, State::Greeting(_)))
+            .is_some_and(|link| link.ready && link.is_established())
     }
 
     /// Sends a request over the connection, which must be able to take one.
@@ -104,7 +151,37 @@ impl Caller {
         Ok(())
     }
 
-    /// The connection can be used: subscriptions are made again, and those who wait may send.
+    /// What comes first on a connection that can be used: who we are.
+    fn introduce(&mut self, io: &mut dyn Io) -> Result<()> {
+        let Some(credentials) = &self.security.credentials else {
+            self.established(io);
+            return Ok(());
+        };
+        let letter = credentials.letter()?;
+        if let Some(link) = &mut self.link {
+            link.login = Login::UnderWay(letter.id());
+        }
+        self.ask(&letter, io)
+    }
+
+    /// The answer to that.
+    fn introduced(&mut self, answer: Letter, io: &mut dyn Io) {
+        let Some(link) = &mut self.link else { return };
+        if answer.is_ok() {
+            link.login = Login::Done;
+            return self.established(io);
+        }
+        link.login = Login::Refused;
+        if answer.status().is_retryable() {
+            // It may go better on another connection, in a while.
+            io.close_pipe(link.pipe, Error::Rejected);
+        }
+        lock(&self.desk).refused = Some(answer);
+        io.wake_send_all(CtxId::SOCKET);
+        self.wake_senders(io);
+    }
+
+    /// Subscriptions are made again, and those who wait may send.
     fn established(&mut self, io: &mut dyn Io) {
         let subscriptions: Vec<Letter> = lock(&self.desk).subscriptions.values().cloned().collect();
         for subscription in subscriptions {
@@ -142,13 +219,16 @@ impl Caller {
                     .answered(body, self.security.server.as_ref(), None)
                     .map_err(|_| Error::Malformed("the broker does not prove to have its key"))?;
                 link.state = State::Secret(Box::new(cipher));
-                self.established(io);
-                return Ok(());
+                return self.introduce(io);
             }
         };
         let (letter, _) =
             decode(plain).map_err(|_| Error::Malformed("an answer that cannot be read"))?;
-        self.deliver(letter, io);
+        if letter.kind() == MessageType::Response && link.login == Login::UnderWay(letter.id()) {
+            self.introduced(letter, io);
+        } else {
+            self.deliver(letter, io);
+        }
         Ok(())
     }
 
@@ -184,6 +264,10 @@ impl Caller {
 }
 
 impl Link {
+    fn is_established(&self) -> bool {
+        self.login == Login::Done && !matches!(self.state, State::Greeting(_))
+    }
+
     fn push(&mut self, mut message: Message, io: &mut dyn Io) {
         message.header_clear();
         // One word fits into an empty header.
@@ -205,7 +289,9 @@ impl Protocol for Caller {
             pipe,
             ready: true,
             state: State::Plain,
+            login: Login::Done,
         };
+        lock(&self.desk).refused = None;
         if self.security.encrypt {
             let (greeting, hello) = Greeting::new().map_err(|_| Error::OutOfMemory)?;
             link.state = State::Greeting(Some(greeting));
@@ -213,7 +299,7 @@ impl Protocol for Caller {
             self.link = Some(link);
         } else {
             self.link = Some(link);
-            self.established(io);
+            self.introduce(io)?;
         }
         Ok(())
     }
@@ -256,6 +342,9 @@ impl Protocol for Caller {
 
     /// Sends what the desk has for the context.
     fn send(&mut self, ctx: CtxId, _: OpId, _: &mut Message, io: &mut dyn Io) -> Sent {
+        if lock(&self.desk).refused.is_some() {
+            return Sent::Failed(Box::new(Error::PermissionDenied));
+        }
         if !self.can_ask() {
             return Sent::Full;
         }

@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::caller::{Caller, Desk, Security};
+use super::auth::{check_password, check_user};
+use super::caller::{Caller, Credentials, Desk, Security};
 use super::error::{Error, Result};
-use super::message::{Message, MessageType};
-use super::server::QueueType;
+use super::message::{Message, MessageType, Status};
+use super::server::{QueueType, is_private};
 use crate::engine::{Core, Dialing, Patience, lock};
 use crate::options::{EndpointOptions, SocketOptions};
 use crate::protocols::CtxId;
@@ -49,6 +50,15 @@ impl ClientOptions {
     #[must_use]
     pub fn encrypt(mut self, required: bool) -> Self {
         self.security.encrypt = required;
+        self
+    }
+
+    /// Who the client is: it logs in when it is connected, and again whenever it was connected anew. Default: nobody.
+    ///
+    /// The password is not sent over `tcp` and `ws` without [`encrypt`](Self::encrypt).
+    #[must_use]
+    pub fn credentials(mut self, user: &str, password: &str) -> Self {
+        self.security.credentials = Some(Credentials::new(user, password));
         self
     }
 
@@ -92,11 +102,15 @@ struct Inner {
 type Handler = Arc<dyn Fn(&Message) + Send + Sync>;
 
 impl Client {
-    /// Connects to the broker at a URL.
+    /// Connects to the broker at a URL, and waits for its first answer.
     ///
     /// # Errors
     ///
-    /// As [`Socket::dial`](crate::Socket::dial).
+    /// As [`Socket::dial`](crate::Socket::dial). [`Error::Refused`] with
+    /// [`NoPermission`](super::Status::NoPermission) if the user or the password is wrong, or the broker wants one and
+    /// none is given, with [`BadRequest`](super::Status::BadRequest) if one is given and the broker has no users, and with
+    /// [`RateLimited`](super::Status::RateLimited) after too many failures. [`Error::Auth`] for a user or password that
+    /// cannot be, [`Error::Unprotected`] for one that would go over a network in the clear.
     pub fn connect(url: &str) -> Result<Self> {
         Self::connect_with(url, &ClientOptions::default())
     }
@@ -107,6 +121,13 @@ impl Client {
     ///
     /// As [`connect`](Self::connect).
     pub fn connect_with(url: &str, options: &ClientOptions) -> Result<Self> {
+        if let Some(credentials) = &options.security.credentials {
+            check_user(&credentials.user)?;
+            check_password(&credentials.password)?;
+            if !options.security.encrypt && !is_private(url)? {
+                return Err(Error::Unprotected(url.into()));
+            }
+        }
         let desk = Arc::new(Mutex::new(Desk::default()));
         let caller = Caller::new(desk.clone(), options.security.clone());
         let sockets = SocketOptions::new().endpoint(options.endpoint.clone());
@@ -120,11 +141,20 @@ impl Client {
         });
         Dialing::new(&inner.core, url)?.start_and_wait(None)?;
         let client = Self { inner };
-        if options.security.encrypt {
-            // A broker that refuses to encrypt is told of now.
-            client.heartbeat()?;
-        }
+        client.greet()?;
         Ok(client)
+    }
+
+    /// What the broker and the client do not agree on is told of now.
+    fn greet(&self) -> Result<()> {
+        let ask =
+            Message::plain_text(None, "", "")?.addressed_to(MessageType::ClientConfig, None)?;
+        let config = self.expect_ok(ask)?.payload_data()?;
+        if config["authentication"] == true && self.inner.options.security.credentials.is_none() {
+            let text = "the broker wants a user and a password";
+            return Err(Error::refused(Status::NoPermission, text));
+        }
+        Ok(())
     }
 
     /// Another connection to the same broker, with the same options.
@@ -441,7 +471,7 @@ impl Client {
         let message = message.with_id(uuid::Uuid::new_v4());
         lock(&self.inner.desk).asking.insert(errand.ctx, message);
         let mut nothing = crate::Message::new();
-        core.send(errand.ctx, &mut nothing, patience, &core.timeouts)?;
+        self.hand_over(errand.ctx, patience)?;
         core.recv(errand.ctx, &mut nothing, patience, &core.timeouts)?;
         let answer = lock(&self.inner.desk).answers.remove(&errand.ctx);
         answer.ok_or(Error::Socket(crate::Error::ConnectionReset))
@@ -452,9 +482,18 @@ impl Client {
         let core = &self.inner.core;
         let errand = Errand::begin(core)?;
         lock(&self.inner.desk).asking.insert(errand.ctx, message);
-        let patience = Patience::For(self.inner.options.timeout);
+        self.hand_over(errand.ctx, Patience::For(self.inner.options.timeout))
+    }
+
+    /// Sends what the desk has for a context.
+    fn hand_over(&self, ctx: CtxId, patience: Patience) -> Result<()> {
+        let core = &self.inner.core;
         let mut nothing = crate::Message::new();
-        Ok(core.send(errand.ctx, &mut nothing, patience, &core.timeouts)?)
+        core.send(ctx, &mut nothing, patience, &core.timeouts)
+            .map_err(|error| match &lock(&self.inner.desk).refused {
+                Some(answer) if error == crate::Error::PermissionDenied => Error::answered(answer),
+                _ => error.into(),
+            })
     }
 }
 

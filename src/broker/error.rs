@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::auth::AuthError;
 use super::message::{Message, MessageError, Status};
 use super::router::Refused;
 
@@ -18,6 +19,10 @@ pub enum Error {
     Socket(crate::Error),
     /// A message cannot be made.
     Message(MessageError),
+    /// A user or a password is unusable.
+    Auth(AuthError),
+    /// Passwords would go over this URL, and anybody between the two ends could read them.
+    Unprotected(Box<str>),
 }
 
 /// An answer other than OK: the content of [`Error::Refused`].
@@ -67,6 +72,11 @@ impl fmt::Display for Error {
             }
             Self::Socket(error) => error.fmt(f),
             Self::Message(error) => error.fmt(f),
+            Self::Auth(error) => error.fmt(f),
+            Self::Unprotected(url) => write!(
+                f,
+                "passwords cannot go over {url} as it is: encrypt, or use tls+tcp, wss, ipc, abstract or inproc"
+            ),
         }
     }
 }
@@ -74,9 +84,10 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Refused(_) => None,
+            Self::Refused(_) | Self::Unprotected(_) => None,
             Self::Socket(error) => Some(error),
             Self::Message(error) => Some(error),
+            Self::Auth(error) => Some(error),
         }
     }
 }
@@ -90,6 +101,12 @@ impl From<crate::Error> for Error {
 impl From<MessageError> for Error {
     fn from(error: MessageError) -> Self {
         Self::Message(error)
+    }
+}
+
+impl From<AuthError> for Error {
+    fn from(error: AuthError) -> Self {
+        Self::Auth(error)
     }
 }
 

@@ -5,18 +5,20 @@
 //! read from either, so that what waits for it stays bounded.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
+use super::auth::{Authenticator, Login};
 use super::codec::{Encoding, decode, encode};
 use super::crypto::{self, Cipher, Fault, Identity, Welcome};
 use super::message::{Message as Letter, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
-use super::router::{Handler, InTransit, Now, Output, Outputs, Publication, Router};
+use super::router::{Credentials, Handler, InTransit, Now, Output, Outputs, Publication, Router};
 use super::topics::{Outbox, Policy, Pushed};
 use crate::engine::{Core, lock};
 use crate::error::{Error, Result};
@@ -36,6 +38,8 @@ pub(super) struct Shared {
     pub(super) state: Mutex<Hub>,
     pub(super) core: Mutex<Weak<Core>>,
     pub(super) pool: Pool,
+    /// Where passwords are checked: handlers that take long do not keep anybody from logging in, nor the other way round.
+    pub(super) logins: Pool,
 }
 
 impl Shared {
@@ -63,6 +67,22 @@ impl Shared {
         let result = result
             .unwrap_or_else(|_| Err((Status::HandlerError, "the function has panicked".into())));
         self.with(|router, _, out| router.returned(session, request, result, out));
+    }
+}
+
+impl Shared {
+    /// Checks a password on this thread, and sends the answer.
+    fn log_in(
+        &self,
+        session: SessionId,
+        request: &Letter,
+        auth: &Authenticator,
+        credentials: &Credentials,
+        source: Option<IpAddr>,
+    ) {
+        let Credentials { user, password } = credentials;
+        let login = auth.log_in(user, password, source, Instant::now());
+        self.with(|router, _, out| router.logged_in(session, request, user, login, out));
     }
 }
 
@@ -94,6 +114,7 @@ pub(super) struct Hub {
 /// A connection of a client.
 struct Link {
     pipe: PipeId,
+    source: Option<IpAddr>,
     /// How the client's last request was encoded.
     encoding: Encoding,
     cipher: Option<Cipher>,
@@ -116,9 +137,10 @@ struct Answer {
 }
 
 impl Link {
-    fn new(pipe: PipeId) -> Self {
+    fn new(pipe: PipeId, source: Option<IpAddr>) -> Self {
         Self {
             pipe,
+            source,
             encoding: Encoding::Binary,
             cipher: None,
             ready: true,
@@ -313,6 +335,17 @@ impl Hub {
                     request,
                     handler,
                 } => self.call(session, request, handler, shared),
+                Output::LogIn {
+                    session,
+                    request,
+                    auth,
+                    credentials,
+                } => self.log_in(session, request, auth, credentials, shared),
+                Output::CutOff { session } => {
+                    if let Some(link) = self.links.get(&session) {
+                        io.close_pipe(link.pipe, Error::PermissionDenied);
+                    }
+                }
             }
         }
     }
@@ -335,6 +368,30 @@ impl Hub {
         if shared.pool.run(job).is_err() {
             let busy = Err((Status::RetryLater, "all handlers are busy".into()));
             self.returned(session, &request, busy);
+        }
+    }
+
+    fn log_in(
+        &mut self,
+        session: SessionId,
+        request: Letter,
+        auth: Authenticator,
+        credentials: Credentials,
+        shared: &Arc<Shared>,
+    ) {
+        let Some(source) = self.links.get(&session).map(|link| link.source) else {
+            return;
+        };
+        let weak = Arc::downgrade(shared);
+        let (asked, user) = (request.clone(), credentials.user.clone());
+        let job = Box::new(move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.log_in(session, &asked, &auth, &credentials, source);
+            }
+        });
+        if shared.logins.run(job).is_err() {
+            self.router
+                .logged_in(session, &request, &user, Login::Busy, &mut self.later);
         }
     }
 
@@ -399,12 +456,13 @@ impl Protocol for Machine {
         info::PAIR1
     }
 
-    fn add_pipe(&mut self, pipe: PipeId, _: &mut dyn Io) -> Result<()> {
+    fn add_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) -> Result<()> {
         let mut hub = lock(&self.0.state);
         hub.last_session += 1;
         let session = hub.last_session;
         hub.sessions.insert(pipe, session);
-        hub.links.insert(session, Link::new(pipe));
+        let source = io.peer(pipe);
+        hub.links.insert(session, Link::new(pipe, source));
         hub.router.open(session);
         Ok(())
     }

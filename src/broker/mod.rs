@@ -1,5 +1,6 @@
 //! A broker made of this crate's sockets: queues, topics and functions for clients in any language.
 
+mod auth;
 mod caller;
 mod client;
 mod codec;
@@ -22,6 +23,10 @@ mod server;
 #[cfg_attr(not(test), expect(dead_code, unused_imports))]
 mod topics;
 
+pub use auth::{
+    AclEntry, Action, AuthError, Authenticator, DEFAULT_ROUNDS, DestinationType, FileFault, Mode,
+    Role, User,
+};
 pub use client::{Client, ClientOptions};
 pub use codec::{DecodeError, DecodeFault, Encoding, decode, encode};
 pub use error::{Error, Refusal, Result};

@@ -6,19 +6,24 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use super::auth::Authenticator;
 use super::error::{Error, Result};
 use super::hub::{Hub, Machine, Shared};
 use super::message::{Message, Status};
 use super::pool::Pool;
 use super::queue::{Config, Kind};
 use super::router::{Limits, QueueStatus as Inner, Router, Stats};
+use crate::address::Address;
 use crate::engine::{Core, Listening, Patience, lock};
 use crate::options::{EndpointOptions, SocketOptions};
 use crate::protocols::CtxId;
 use crate::socket::Listener;
+use crate::url::{Transport, Url};
 
 /// What a message may have around its payload on the wire.
 const ENVELOPE: usize = 128 * 1024;
+/// Threads that check passwords. Hashing uses a processor fully; more would take those of everybody else.
+const LOGINS: usize = 2;
 
 /// Whether a queue that is full refuses offers or lets its oldest messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -65,6 +70,7 @@ pub struct BrokerOptions {
     handlers: usize,
     encrypt: bool,
     linger: Duration,
+    authenticator: Option<Authenticator>,
 }
 
 impl Default for BrokerOptions {
@@ -75,6 +81,7 @@ impl Default for BrokerOptions {
             handlers: 16,
             encrypt: false,
             linger: Duration::from_secs(1),
+            authenticator: None,
         }
     }
 }
@@ -136,7 +143,7 @@ impl BrokerOptions {
     }
 
     /// Whether any client may make and remove queues and topics, default false. For a broker that only its own machine
-    /// reaches.
+    /// reaches. Without effect if there is an [`authenticator`](Self::authenticator).
     #[must_use]
     pub fn open_admin(mut self, open: bool) -> Self {
         self.limits.open_admin = open;
@@ -154,6 +161,35 @@ impl BrokerOptions {
     #[must_use]
     pub fn linger(mut self, time: Duration) -> Self {
         self.linger = time;
+        self
+    }
+
+    /// Users, and what they may do; default none. With one, clients have to log in before they may do anything, and only
+    /// administrators make and remove queues and topics.
+    ///
+    /// Passwords do not go over a network in the clear: such a broker listens at `tcp` and `ws` only if it
+    /// [encrypts](Self::encrypt). With `tls+tcp` and `wss`, and within the machine, it need not.
+    ///
+    /// ```
+    /// use wirebird::broker::{Authenticator, Broker, BrokerOptions, Client, ClientOptions, QueueType, Role, Status};
+    ///
+    /// let auth = Authenticator::new();
+    /// auth.add_credentials("root", "correct horse", Role::Admin)?;
+    /// let broker = Broker::with_options(&BrokerOptions::new().encrypt(true).authenticator(&auth))?;
+    /// let listener = broker.listen("tcp://127.0.0.1:0")?;
+    ///
+    /// let root = ClientOptions::new().encrypt(true).credentials("root", "correct horse");
+    /// let client = Client::connect_with(&listener.url(), &root)?;
+    /// client.create_queue("jobs", 100, QueueType::Bounded)?;
+    ///
+    /// let wrong = ClientOptions::new().encrypt(true).credentials("root", "battery staple");
+    /// let refused = Client::connect_with(&listener.url(), &wrong).unwrap_err();
+    /// assert_eq!(refused.status(), Some(Status::NoPermission));
+    /// # Ok::<(), wirebird::broker::Error>(())
+    /// ```
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: &Authenticator) -> Self {
+        self.authenticator = Some(authenticator.clone());
         self
     }
 
@@ -198,6 +234,8 @@ fn bad_option(option: &'static str, value: usize, allowed: &'static str) -> Erro
 pub struct Broker {
     core: Arc<Core>,
     shared: Arc<Shared>,
+    /// Whether passwords need another transport than tcp and ws.
+    exposed: bool,
     server: Mutex<Option<JoinHandle<()>>>,
     /// Whether further clients are turned away.
     closing: Arc<AtomicBool>,
@@ -220,11 +258,12 @@ impl Broker {
     /// [`InvalidOption`](crate::Error::InvalidOption) with the option and its range, and as [`new`](Self::new).
     pub fn with_options(options: &BrokerOptions) -> Result<Self> {
         options.check()?;
-        let router = Router::new(options.limits.clone());
+        let router = Router::new(options.limits.clone(), options.authenticator.clone());
         let shared = Arc::new(Shared {
             state: Mutex::new(Hub::new(router, options.encrypt, None)),
             core: Mutex::default(),
             pool: Pool::new(options.handlers, 1000),
+            logins: Pool::new(LOGINS, options.max_connections),
         });
         let longest = options.limits.message_size + ENVELOPE;
         let sockets = SocketOptions::new()
@@ -235,11 +274,14 @@ impl Broker {
         let (most, connected) = (options.max_connections, Arc::downgrade(&core));
         let closing = Arc::new(AtomicBool::new(false));
         let closes = closing.clone();
-        core.set_filter(Arc::new(move |_| {
-            !closes.load(Ordering::Relaxed)
-                && connected
-                    .upgrade()
-                    .is_some_and(|core| core.stats().pipes < most)
+        let networks = options.authenticator.clone();
+        core.set_filter(Arc::new(move |pipe| {
+            let known = match (&networks, &pipe.peer) {
+                (Some(networks), Address::Inet(address)) => networks.allows_address(address.ip()),
+                _ => true,
+            };
+            let room = |core: Arc<Core>| core.stats().pipes < most;
+            !closes.load(Ordering::Relaxed) && known && connected.upgrade().is_some_and(room)
         }));
         let serving = core.clone();
         let server = thread::Builder::new()
@@ -249,6 +291,7 @@ impl Broker {
         Ok(Self {
             core,
             shared,
+            exposed: options.authenticator.is_some() && !options.encrypt,
             server: Mutex::new(Some(server)),
             closing,
         })
@@ -258,7 +301,8 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// As [`Socket::listen`](crate::Socket::listen).
+    /// As [`Socket::listen`](crate::Socket::listen), and [`Error::Unprotected`] for `tcp` and `ws` if the broker has an
+    /// authenticator and does not encrypt.
     pub fn listen(&self, url: &str) -> Result<Listener> {
         let listener = self.listener(url)?;
         listener.start()?;
@@ -269,8 +313,11 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// As [`Socket::listener`](crate::Socket::listener).
+    /// As [`Socket::listener`](crate::Socket::listener), and [`Error::Unprotected`].
     pub fn listener(&self, url: &str) -> Result<Listener> {
+        if self.exposed && !is_private(url)? {
+            return Err(Error::Unprotected(url.into()));
+        }
         Ok(Listener::new(Listening::new(&self.core, url)?))
     }
 
@@ -447,6 +494,7 @@ impl Broker {
         self.shared.pool.close();
         self.shared
             .with(|router, now, out| router.interrupt(now, out));
+        self.shared.logins.close();
         let closed = self.core.close();
         if let Some(server) = lock(&self.server).take() {
             // A panic of it was told when it happened.
@@ -454,6 +502,16 @@ impl Broker {
         }
         Ok(closed?)
     }
+}
+
+/// Whether nobody on the way can read what goes over a URL.
+pub(super) fn is_private(url: &str) -> Result<bool> {
+    let url: Url = url.parse()?;
+    Ok(match url.transport() {
+        Transport::Tls | Transport::Wss => true,
+        Transport::Ipc | Transport::Abstract | Transport::Inproc => true,
+        Transport::Tcp | Transport::Ws | Transport::Descriptor => false,
+    })
 }
 
 impl Drop for Broker {

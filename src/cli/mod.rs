@@ -1,6 +1,8 @@
 //! The `wirebird` command: one module per subcommand.
 
 #[cfg(feature = "broker")]
+mod acl;
+#[cfg(feature = "broker")]
 mod bench;
 #[cfg(feature = "broker")]
 mod broker;
@@ -15,6 +17,8 @@ mod signals;
 #[cfg(feature = "broker")]
 mod size;
 mod tls;
+#[cfg(feature = "broker")]
+mod user;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -59,6 +63,12 @@ enum Run {
     /// Measures how fast a broker answers
     #[cfg(feature = "broker")]
     Bench(bench::Command),
+    /// Manages the users of a broker
+    #[cfg(feature = "broker")]
+    User(user::Command),
+    /// Manages what the users of a broker may do
+    #[cfg(feature = "broker")]
+    Acl(acl::Command),
 }
 
 /// Runs the command line `args`, whose first word is the name of the program.
@@ -85,6 +95,10 @@ pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Run::Client(command) => client::main(&command),
         #[cfg(feature = "broker")]
         Run::Bench(command) => bench::main(&command),
+        #[cfg(feature = "broker")]
+        Run::User(command) => user::main(&command),
+        #[cfg(feature = "broker")]
+        Run::Acl(command) => acl::main(&command),
     }
 }
 

@@ -9,6 +9,8 @@ use super::events::Event;
 use super::pipes::Pipes;
 use super::stats::DropStats;
 use super::waiters::Waiters;
+#[cfg(feature = "broker")]
+use crate::address::Address;
 use crate::error::Error;
 use crate::message::{Message, PipeId};
 use crate::protocols::{CtxId, Dropped, Io};
@@ -157,6 +159,14 @@ impl Io for World {
 
     fn close_pipe(&mut self, pipe: PipeId, why: Error) {
         self.close(pipe, why);
+    }
+
+    #[cfg(feature = "broker")]
+    fn peer(&self, pipe: PipeId) -> Option<std::net::IpAddr> {
+        match self.pipes.get(pipe)?.info.peer {
+            Address::Inet(address) => Some(address.ip()),
+            _ => None,
+        }
     }
 
     fn wake_recv(&mut self, ctx: CtxId) {

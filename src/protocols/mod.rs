@@ -18,6 +18,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+#[cfg(feature = "broker")]
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -176,6 +178,13 @@ pub(crate) trait Io {
 
     /// Closes a pipe that misbehaved. [`Protocol::remove_pipe`] follows, after the machine's method has returned.
     fn close_pipe(&mut self, pipe: PipeId, why: Error);
+
+    /// The address of a pipe's peer, from when the pipe is added. Those within the machine have none.
+    #[cfg(feature = "broker")]
+    fn peer(&self, pipe: PipeId) -> Option<IpAddr> {
+        let _ = pipe;
+        None
+    }
 
     /// A receive on `ctx` may now succeed: wakes one that waits.
     fn wake_recv(&mut self, ctx: CtxId);

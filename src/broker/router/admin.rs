@@ -124,11 +124,7 @@ impl Router {
     }
 
     fn check_admin(&self, session: SessionId, kind: MessageType) -> Answered<()> {
-        if self
-            .sessions
-            .get(&session)
-            .is_some_and(|session| session.admin)
-        {
+        if self.is_admin(session) {
             return Ok(());
         }
         refused(
@@ -142,7 +138,7 @@ impl Router {
             "max-msg-size": self.limits.message_size,
             "compress-cutoff-size": -1,
             "encrypt": false,
-            "authentication": false,
+            "authentication": self.auth.is_some(),
             "heartbeat-interval-seconds": 0,
         })
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Answered, Output, Outputs, Router, refused};
+use crate::broker::auth::Action;
 use crate::broker::message::{Message, Status};
 use crate::broker::queue::SessionId;
 
@@ -63,6 +64,7 @@ impl Router {
         let Some(name) = request.destination() else {
             return refused(Status::BadRequest, "no function is named");
         };
+        self.check(session, Action::Execute, name)?;
         let Some(function) = self.functions.get_mut(name) else {
             let text = format!("there is no function {name}");
             return refused(Status::FunctionNotFound, text);

@@ -12,15 +12,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::auth::{Action, Authenticator};
 use super::message::{Message, MessageType, Status};
 use super::queue::{Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
 use super::topics::{self, Topics};
 
+mod access;
 mod admin;
 mod functions;
 mod publishing;
 mod queues;
 
+pub(super) use access::Credentials;
 pub(super) use admin::QueueStatus;
 pub(super) use functions::Handler;
 pub(super) use publishing::Publication;
@@ -111,6 +114,15 @@ pub(super) enum Output {
         request: Message,
         handler: Handler,
     },
+    /// Check a password, and tell the router what came of it.
+    LogIn {
+        session: SessionId,
+        request: Message,
+        auth: Authenticator,
+        credentials: Credentials,
+    },
+    /// Close a client's connection.
+    CutOff { session: SessionId },
 }
 
 /// What is to be done, in this order.
@@ -119,6 +131,8 @@ pub(super) type Outputs = Vec<Output>;
 /// The broker's machine.
 pub(super) struct Router {
     limits: Limits,
+    /// Without one there are no users, and everybody may do everything but manage.
+    auth: Option<Authenticator>,
     queues: BTreeMap<Arc<str>, Queue<Entry>>,
     topics: Topics<Arc<Publication>>,
     functions: BTreeMap<String, functions::Function>,
@@ -133,8 +147,7 @@ pub(super) struct Router {
 /// What the router knows of a client.
 #[derive(Debug, Default)]
 struct Session {
-    /// Whether it may manage destinations.
-    admin: bool,
+    identity: access::Identity,
     temporary: BTreeSet<Arc<str>>,
     waiting: BTreeSet<WaiterId>,
 }
@@ -151,7 +164,7 @@ struct Waiting {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Requests received.
+    /// Requests received, but for those with which clients begin.
     pub requests: u64,
     /// Requests that were answered with something else than OK.
     pub failed: u64,
@@ -178,7 +191,7 @@ fn refused<T>(status: Status, text: impl Into<String>) -> Answered<T> {
 }
 
 impl Router {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, auth: Option<Authenticator>) -> Self {
         Self {
             queues: BTreeMap::new(),
             topics: Topics::new(topics::Limits {
@@ -193,6 +206,7 @@ impl Router {
             effects: Effects::default(),
             stats: Stats::default(),
             limits,
+            auth,
         }
     }
 
@@ -203,14 +217,7 @@ impl Router {
     // ---- sessions ----
 
     pub(super) fn open(&mut self, session: SessionId) {
-        let admin = self.limits.open_admin;
-        self.sessions.insert(
-            session,
-            Session {
-                admin,
-                ..Session::default()
-            },
-        );
+        self.sessions.insert(session, Session::default());
     }
 
     /// A client is gone.
@@ -248,17 +255,15 @@ impl Router {
         now: Now,
         out: &mut Outputs,
     ) {
-        self.stats.requests += 1;
-        let answer = match request.kind() {
-            MessageType::Offer => self.offer(session, &request, now),
-            MessageType::Poll => self.poll(session, &request, now, out),
-            MessageType::Request => self.call(session, &request, out),
-            MessageType::Publish => self.publish(&request, now, out),
-            MessageType::Subscribe => self.subscribe(session, &request, now, out),
-            MessageType::Unsubscribe => self.unsubscribe(session, &request),
-            MessageType::Test | MessageType::Heartbeat => Ok(Some(request.reply(Status::Ok, ""))),
-            _ => self.manage(session, &request, now),
-        };
+        let kind = request.kind();
+        let beginning = matches!(
+            kind,
+            MessageType::ClientConfig | MessageType::Authentication
+        );
+        self.stats.requests += u64::from(!beginning);
+        let answer = self
+            .admit(session, kind)
+            .and_then(|()| self.decide(session, &request, now, out));
         self.carry_out(now, out);
         match answer {
             Ok(None) => {}
@@ -266,6 +271,26 @@ impl Router {
             Err(Refused(status, text)) => {
                 self.answer(session, &request, request.reply(status, text), out);
             }
+        }
+    }
+
+    fn decide(
+        &mut self,
+        session: SessionId,
+        request: &Message,
+        now: Now,
+        out: &mut Outputs,
+    ) -> Answered<Option<Message>> {
+        match request.kind() {
+            MessageType::Offer => self.offer(session, request, now),
+            MessageType::Poll => self.poll(session, request, now, out),
+            MessageType::Request => self.call(session, request, out),
+            MessageType::Publish => self.publish(session, request, now, out),
+            MessageType::Subscribe => self.subscribe(session, request, now, out),
+            MessageType::Unsubscribe => self.unsubscribe(session, request),
+            MessageType::Authentication => self.log_in(session, request, out),
+            MessageType::Test | MessageType::Heartbeat => Ok(Some(request.reply(Status::Ok, ""))),
+            _ => self.manage(session, request, now),
         }
     }
 
@@ -434,7 +459,14 @@ impl Router {
                     queue: waiting.queue,
                     delivery,
                 };
-                return self.hand_out(waiting.session, request, item, now, out);
+                // It may have lost the right while it waited.
+                match self.check_queue(waiting.session, Action::Poll, &item.queue) {
+                    Ok(()) => return self.hand_out(waiting.session, request, item, now, out),
+                    Err(Refused(status, text)) => {
+                        self.undelivered(item, now, out);
+                        request.reply(status, text)
+                    }
+                }
             }
             Outcome::Accepted => request.reply(Status::Ok, ""),
             Outcome::Removed(_) => {

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use super::{Answered, Now, Output, Outputs, Router, refused};
+use crate::broker::auth::Action;
 use crate::broker::codec::{Encoding, encode};
 use crate::broker::message::{Message, MessageType, Status};
 use crate::broker::queue::SessionId;
@@ -41,16 +42,20 @@ impl Publication {
 impl Router {
     pub(super) fn publish(
         &mut self,
+        session: SessionId,
         request: &Message,
         now: Now,
         out: &mut Outputs,
     ) -> Answered<Option<Message>> {
         let topic = topic(request)?;
+        self.check(session, Action::Publish, topic)?;
         let mut subscriptions = Vec::new();
         self.topics
             .publish(topic, &mut subscriptions)
             .map_err(|error| refusal(topic, error))?;
         self.stats.published += 1;
+        // Those by a pattern too, and those that have lost the right since.
+        subscriptions.retain(|found| self.may(found.session, Action::Subscribe, topic));
         let expired = request.is_expired(now.ms);
         if expired {
             subscriptions.clear();
@@ -95,6 +100,10 @@ impl Router {
         let name = topic(request)?;
         let pattern = pattern(name)?;
         let policy = policy(request)?;
+        // A pattern gets what may be subscribed to of what it matches.
+        if !pattern.has_wildcards() {
+            self.check(session, Action::Subscribe, name)?;
+        }
         let subscribed = self
             .topics
             .subscribe(session, &pattern, policy)
@@ -105,7 +114,9 @@ impl Router {
             policy,
         };
         let retained = subscribed.retained.into_iter();
-        let retained = retained.filter(|(_, kept)| !kept.message.is_expired(now.ms));
+        let retained = retained.filter(|(topic, kept)| {
+            !kept.message.is_expired(now.ms) && self.may(session, Action::Subscribe, topic)
+        });
         out.extend(retained.map(|(_, publication)| Output::Publish {
             subscription,
             publication,

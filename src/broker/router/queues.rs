@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{Answered, Entry, InTransit, Now, Output, Outputs, Router, refused};
+use crate::broker::auth::Action;
 use crate::broker::message::{Message, Status};
-use crate::broker::queue::{Offered, Polled, SessionId, Waiter};
+use crate::broker::queue::{Offered, Polled, Queue, SessionId, Waiter};
 
 impl Router {
     pub(super) fn offer(
@@ -13,7 +14,7 @@ impl Router {
         request: &Message,
         now: Now,
     ) -> Answered<Option<Message>> {
-        let (name, waiter) = self.line_up(session, request, now)?;
+        let (name, waiter) = self.line_up(session, Action::Offer, request, now)?;
         let Some(queue) = self.queues.get_mut(&name) else {
             return refused(Status::QueueNotFound, not_found(&name));
         };
@@ -51,7 +52,7 @@ impl Router {
         now: Now,
         out: &mut Outputs,
     ) -> Answered<Option<Message>> {
-        let (name, waiter) = self.line_up(session, request, now)?;
+        let (name, waiter) = self.line_up(session, Action::Poll, request, now)?;
         if request.is_oneway() {
             return refused(Status::BadRequest, "a poll has to be answered");
         }
@@ -89,17 +90,33 @@ impl Router {
         }
     }
 
+    /// Refuses what a client may not do with a queue. A temporary one has no rights: who knows its name may offer to it.
+    pub(super) fn check_queue(
+        &self,
+        session: SessionId,
+        action: Action,
+        name: &str,
+    ) -> Answered<()> {
+        let temporary = |queue: &Queue<Entry>| queue.config().owner.is_some();
+        if self.queues.get(name).is_some_and(temporary) {
+            return Ok(());
+        }
+        self.check(session, action, name)
+    }
+
     /// The queue that a request is about, and who waits for it until when, if it may wait.
     #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
     fn line_up(
         &mut self,
         session: SessionId,
+        action: Action,
         request: &Message,
         now: Now,
     ) -> Answered<(Arc<str>, Option<(Waiter, Option<std::time::Instant>)>)> {
         let Some(name) = request.destination() else {
             return refused(Status::BadRequest, "no queue is named");
         };
+        self.check_queue(session, action, name)?;
         let Some((name, _)) = self.queues.get_key_value(name) else {
             return refused(Status::QueueNotFound, not_found(name));
         };
