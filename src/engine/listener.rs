@@ -189,6 +189,9 @@ impl Listening {
         for shaking in shaking.into_values().filter_map(|one| one.upgrade()) {
             shaking.abort(Error::Closed);
         }
+        if let Some(acceptor) = &acceptor {
+            acceptor.stop();
+        }
         if let Some(core) = self.core.upgrade() {
             if let (Some(fd), Some(key)) = (acceptor.as_ref().and_then(|one| one.fd()), key) {
                 core.reactor.remove(fd, key);

@@ -132,6 +132,10 @@ impl Acceptor for InprocAcceptor {
         Ok(Box::new(next.ok_or(io::ErrorKind::WouldBlock)?))
     }
 
+    fn stop(&self) {
+        self.leave();
+    }
+
     fn url(&self) -> &Url {
         &self.url
     }
@@ -141,13 +145,25 @@ impl Acceptor for InprocAcceptor {
     }
 }
 
-impl Drop for InprocAcceptor {
-    fn drop(&mut self) {
-        let gone = lock(&NAMES).remove(self.url.path());
+impl InprocAcceptor {
+    /// Gives up the name. Does so once.
+    fn leave(&self) {
+        let mut names = lock(&NAMES);
+        let ours = names
+            .get(self.url.path())
+            .is_some_and(|entry| Arc::ptr_eq(entry, &self.entry));
+        let gone = ours.then(|| names.remove(self.url.path()));
+        drop(names);
         drop(gone);
         // Whoever waited to be accepted learns that nobody will.
         let waiting = std::mem::take(&mut *lock(&self.entry.waiting));
         drop(waiting);
+    }
+}
+
+impl Drop for InprocAcceptor {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType};
 use socket2::Socket;
 
-use super::stream::{self, Plain};
+use super::stream::{self, Plain, stop_listening};
 use super::{Acceptor, Ends, Handshake, Setup, Transport};
 use crate::address::{Address, Credentials};
 use crate::error::{Error, Result};
@@ -136,6 +136,10 @@ impl Acceptor for IpcAcceptor {
             setup,
             ends,
         ))
+    }
+
+    fn stop(&self) {
+        stop_listening(&self.socket);
     }
 
     fn url(&self) -> &Url {

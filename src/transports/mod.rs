@@ -109,6 +109,10 @@ pub(crate) trait Acceptor: Send + Sync {
     /// Takes one connection that waits.
     fn accept(&self, setup: &Setup) -> io::Result<Box<dyn Handshake>>;
 
+    /// Stops listening at once, also where somebody holds the descriptor for a moment yet: a thread that accepts, or a
+    /// child process that is about to run its program.
+    fn stop(&self) {}
+
     /// The URL it listens at, with the port it really has.
     fn url(&self) -> &Url;
 
@@ -309,4 +313,40 @@ pub(crate) trait Connection: Send + Sync {
     fn finish(&self);
 
     fn ends(&self) -> Ends;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_free_once_its_listener_stopped_even_if_others_hold_the_descriptor() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = format!("ipc://{}/s", directory.path().display());
+        let mut urls = vec!["tcp://127.0.0.1:0", "inproc://stopped", &file];
+        if cfg!(feature = "ws") {
+            urls.extend(["ws://127.0.0.1:0/one"]);
+        }
+        for url in urls.into_iter().map(|url| Url::parse(url).unwrap()) {
+            let setup = Setup {
+                protocol: 0x10,
+                recv_max: 0,
+                options: EndpointOptions::new(),
+            };
+            let transport = find(&url).unwrap();
+            let listen = |url| transport.listen(url, &setup, Arc::new(|| {}));
+            let first = listen(&url).unwrap();
+            let bound = first.url().clone();
+            let held = first.fd().map(|fd| fd.try_clone_to_owned().unwrap());
+            assert!(matches!(listen(&bound), Err(Error::AddressInUse)), "{url}");
+            first.stop();
+            let second = listen(&bound).unwrap_or_else(|error| panic!("{url}: {error}"));
+            drop((first, held));
+            let third = listen(second.url());
+            assert!(
+                matches!(third, Err(Error::AddressInUse)),
+                "{url}: its end took the next one's"
+            );
+        }
+    }
 }

@@ -316,6 +316,12 @@ impl ByteStream for Plain {
     }
 }
 
+/// Stops listening, for all that hold the descriptor.
+pub(super) fn stop_listening(fd: impl AsFd) {
+    // It fails where nothing listens, and then there is nothing to stop.
+    let _ = rustix::net::shutdown(fd, Shutdown::Both);
+}
+
 /// Whether a connection attempt has succeeded; an error if it failed.
 fn is_connected(fd: &OwnedFd) -> Result<bool> {
     rustix::net::sockopt::socket_error(fd)??;

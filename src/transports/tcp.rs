@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockAddr, Socket, TcpKeepalive, Type};
 
-use super::stream::{self, Plain};
+use super::stream::{self, Plain, stop_listening};
 use super::{Acceptor, Ends, Handshake, Setup, Transport};
 use crate::address::Address;
 use crate::error::{Error, Result, UrlFault};
@@ -159,6 +159,11 @@ impl Bound {
         let _ = configure(&socket, options);
         Ok(Plain::connected(socket.into()))
     }
+
+    /// Stops listening, for all that hold the descriptor.
+    pub(super) fn stop(&self) {
+        stop_listening(&self.socket);
+    }
 }
 
 struct TcpAcceptor(Bound);
@@ -171,6 +176,10 @@ impl Acceptor for TcpAcceptor {
     fn accept(&self, setup: &Setup) -> io::Result<Box<dyn Handshake>> {
         let stream = self.0.accept(&setup.options)?;
         Ok(stream::handshake(stream, Framing::Length, setup, ends))
+    }
+
+    fn stop(&self) {
+        self.0.stop();
     }
 
     fn url(&self) -> &Url {

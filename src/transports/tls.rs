@@ -65,6 +65,10 @@ impl Acceptor for TlsAcceptor {
         Ok(stream::handshake(stream, Framing::Length, setup, tcp::ends))
     }
 
+    fn stop(&self) {
+        self.0.stop();
+    }
+
     fn url(&self) -> &Url {
         &self.0.url
     }

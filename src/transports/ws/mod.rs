@@ -134,6 +134,10 @@ impl Acceptor for WebAcceptor {
         Ok(Box::new(accepted))
     }
 
+    fn stop(&self) {
+        self.seat.leave();
+    }
+
     fn url(&self) -> &Url {
         &self.seat.bound.url
     }

@@ -85,12 +85,20 @@ impl Seat {
     }
 }
 
+impl Seat {
+    /// Gives up the path, and the port with the last path. Does so once.
+    pub(super) fn leave(&self) {
+        let mut sites = lock(&SITES);
+        if self.places.remove(&self.place) {
+            sites.remove(&self.bound.address);
+            self.bound.stop();
+        }
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut sites = lock(&SITES);
-        if self.places.remove(&self.place.path) {
-            sites.remove(&self.bound.address);
-        }
+        self.leave();
     }
 }
 
@@ -110,10 +118,13 @@ impl Places {
         }
     }
 
-    /// Returns whether no path is left.
-    fn remove(&self, path: &str) -> bool {
+    /// Returns whether it was there and no other is left.
+    fn remove(&self, place: &Arc<Place>) -> bool {
         let mut places = lock(&self.0);
-        places.remove(path);
+        match places.entry(place.path.clone()) {
+            Entry::Occupied(taken) if Arc::ptr_eq(taken.get(), place) => taken.remove(),
+            _ => return false,
+        };
         places.is_empty()
     }
 
