@@ -17,12 +17,12 @@ use crate::transports::{Connection, Demand};
 use crate::wire::{Batch, Decoder};
 
 /// Bytes that may wait in a pipe's outgoing batch before the pipe counts as full.
-const BATCH_LIMIT: usize = 128 * 1024;
+const BATCH_LIMIT: usize = 256 * 1024;
 /// The same within a process: what the other end works off before a sender stops looking for room and sleeps.
 const LOCAL_LIMIT: usize = 16 * 1024;
 const LOCAL_WRITE: usize = 4 * 1024;
 /// Bytes at which a batch that is held back is written by the sender itself.
-const BATCH_WRITE: usize = 16 * 1024;
+const BATCH_WRITE: usize = 64 * 1024;
 /// Writes in a row that came close together, before output is held back to be batched.
 const STREAK: u8 = 8;
 /// Messages between two flushes by the reactor below which output is no longer held back.
