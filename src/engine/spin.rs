@@ -74,8 +74,9 @@ impl Spin {
         );
     }
 
-    /// How long to spin now, if at all.
-    fn budget(&self) -> Option<Duration> {
+    /// How long to spin now, if at all. `serves_many` tells whether the socket has many pipes: if other threads need the
+    /// processors, only such a socket spins, and lets them run.
+    fn budget(&self, serves_many: impl FnOnce() -> bool) -> Option<Duration> {
         let budget = self.budget.load(Ordering::Relaxed);
         if budget == 0 {
             return None;
@@ -84,7 +85,7 @@ impl Spin {
         let others = waits.wrapping_sub(self.waits.swap(waits, Ordering::Relaxed));
         let crowded = others > CROWD;
         self.crowded.store(crowded, Ordering::Relaxed);
-        if crowded {
+        if crowded && !serves_many() {
             return None;
         }
         if self.score.load(Ordering::Relaxed) <= 0
@@ -137,7 +138,8 @@ impl Core {
         deadline: Option<Instant>,
         mut attempt: impl FnMut() -> Option<T>,
     ) -> Option<T> {
-        let budget = self.spin.budget()?;
+        let budget = self.spin.budget(|| self.serves_many())?;
+        let crowded = self.spin.crowded.load(Ordering::Relaxed);
         let _spinner = Spinner::admit()?;
         let start = Instant::now();
         let until = start.checked_add(budget)?;
@@ -148,6 +150,10 @@ impl Core {
                 if let Some(found) = attempt() {
                     self.spin.learn(true);
                     return Some(found);
+                }
+                if crowded {
+                    // Those who need the processor are likely to be who is waited for.
+                    thread::yield_now();
                 }
             }
             if Instant::now() >= until {
@@ -165,7 +171,12 @@ impl Core {
         if !self.lock().world.pipes.values().any(may_come) {
             return None;
         }
-        Look::admit(self.spin.budget()?)
+        Look::admit(self.spin.budget(|| false)?)
+    }
+
+    /// Whether sleeping would make many peers wait for this thread to be woken.
+    fn serves_many(&self) -> bool {
+        self.lock().world.pipes.len() > DIRECT_PIPES
     }
 
     /// Whether a look goes on that has found nothing so far. After one that does not, the task depends on whoever
