@@ -21,6 +21,7 @@ mod expiry;
 mod field;
 mod fields;
 mod headers;
+pub(super) mod id;
 mod kind;
 pub(super) mod limits;
 mod status;

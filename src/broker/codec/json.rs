@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{DecodeError, DecodeFault, Encoding};
 use crate::broker::json::{Reader, Text, Token, Writer};
+use crate::broker::message::id::fresh;
 use crate::broker::message::limits::excerpt;
 use crate::broker::message::{
     APPLICATION_JSON, Charset, Fields, Message, MessageType, Status, TEXT_PLAIN, now_ms,
@@ -197,7 +198,7 @@ fn read<'a>(bytes: &'a Bytes, keys: &mut Keys<'a>) -> Result<Fields, DecodeFault
     })?;
 
     let id = keys.value(Key::Id, uuid, wrong("id", "a UUID"))?;
-    let id = id.unwrap_or_else(Uuid::new_v4);
+    let id = id.unwrap_or_else(fresh);
     let mut message = Fields::new(id, 0);
     match keys.number(Key::Timestamp, "timestamp")? {
         Some(ms) => message.set_timestamp(ms)?,

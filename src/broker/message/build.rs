@@ -111,7 +111,7 @@ impl Message {
         charset: Option<Charset>,
         payload: impl Into<Bytes>,
     ) -> Result<Self, MessageError> {
-        let mut fields = Fields::new(Uuid::new_v4(), now_ms());
+        let mut fields = Fields::new(super::id::fresh(), now_ms());
         if let Some(id) = request_id {
             fields.set_request_id(id)?;
         }
