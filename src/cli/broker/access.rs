@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wirebird::{Host, Transport, Url};
+use wirebird::{Transport, Url};
 
 use super::super::failure::Failure;
 use super::DEFAULT_URL;
@@ -52,7 +52,7 @@ impl Access {
     }
 
     pub(super) fn is_reached_from_outside(&self) -> bool {
-        self.0.iter().any(is_outside)
+        !self.0.iter().all(Url::is_local)
     }
 
     /// Refuses what lacks a certificate, and what strangers could use.
@@ -65,7 +65,7 @@ impl Access {
             }
             let encrypts = config.encrypt || uses_tls(url);
             let knows_clients = uses_tls(url) && config.tls.ca.is_some();
-            if is_outside(url) && !(encrypts && knows_clients) && !config.insecure {
+            if !(url.is_local() || encrypts && knows_clients || config.insecure) {
                 return Err(Failure::input(format_args!(
                     "{url} can be reached from other machines, and anybody there could use the broker: \
                      listen at tls+tcp with --tls-cert and --tls-ca, or on loopback, or allow it with --insecure"
@@ -78,19 +78,6 @@ impl Access {
 
 pub(super) fn uses_tls(url: &Url) -> bool {
     matches!(url.transport(), Transport::Tls | Transport::Wss)
-}
-
-/// Whether other machines may reach a listener there.
-fn is_outside(url: &Url) -> bool {
-    match url.transport() {
-        Transport::Ipc | Transport::Abstract | Transport::Inproc | Transport::Descriptor => false,
-        _ => match url.host_kind() {
-            Host::V4(address) => !address.is_loopback(),
-            Host::V6(address, _) => !address.is_loopback(),
-            Host::Name(name) => name != "localhost",
-            _ => true,
-        },
-    }
 }
 
 #[cfg(test)]
