@@ -8,19 +8,23 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use super::auth::{Authenticator, Login};
 use super::codec::{Encoding, decode, encode};
 use super::crypto::{self, Cipher, Fault, Identity, Welcome};
+use super::endpoints::Locals;
 use super::message::{Message as Letter, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
-use super::router::{Credentials, Handler, InTransit, Now, Output, Outputs, Publication, Router};
+use super::router::{
+    Credentials, Handler, InTransit, Now, Output, Outputs, OwnHandler, Publication, Returned,
+    Router,
+};
 use super::topics::{Outbox, Policy, Pushed};
-use crate::engine::{Core, lock};
+use crate::engine::{Core, Deadline, lock};
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
 use crate::protocols::{CtxId, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, info};
@@ -45,13 +49,24 @@ pub(super) struct Shared {
 impl Shared {
     /// Works on the router, and sends what comes of it.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Router, Now, &mut Outputs) -> T) -> T {
-        let mut hub = lock(&self.state);
+        let mut guard = lock(&self.state);
         let mut out = Outputs::new();
-        let done = work(&mut hub.router, Now::read(Instant::now()), &mut out);
-        hub.later.append(&mut out);
-        drop(hub);
-        self.poke();
+        let done = work(&mut guard.router, Now::read(Instant::now()), &mut out);
+        let hub = &mut *guard;
+        hub.later
+            .extend(out.into_iter().filter_map(|one| hub.locals.take(one)));
+        let pending = !hub.later.is_empty();
+        drop(guard);
+        if pending {
+            self.poke();
+        }
         done
+    }
+
+    /// A deadline for a future of the broker; over at once if the broker is gone.
+    pub(super) fn deadline(&self, time: Duration) -> Option<Deadline> {
+        let core = lock(&self.core).upgrade()?;
+        Some(Deadline::after(core.reactor, Some(time)))
     }
 
     fn poke(&self) {
@@ -62,7 +77,7 @@ impl Shared {
     }
 
     /// Runs a handler on this thread, and sends its answer.
-    fn run(&self, session: SessionId, request: &Letter, handler: &Handler) {
+    fn run(&self, session: SessionId, request: &Letter, handler: &OwnHandler) {
         let result = catch_unwind(AssertUnwindSafe(|| handler(request)));
         let result = result
             .unwrap_or_else(|_| Err((Status::HandlerError, "the function has panicked".into())));
@@ -100,6 +115,8 @@ impl Now {
 pub(super) struct Hub {
     pub(super) router: Router,
     links: HashMap<SessionId, Link>,
+    /// The endpoints, which are sessions without a link.
+    pub(super) locals: Locals,
     sessions: IdMap<PipeId, SessionId>,
     last_session: SessionId,
     /// What was decided while nobody could send it.
@@ -180,6 +197,7 @@ impl Hub {
         Self {
             router,
             links: HashMap::new(),
+            locals: Locals::default(),
             sessions: IdMap::default(),
             last_session: 0,
             later: Outputs::new(),
@@ -189,12 +207,12 @@ impl Hub {
         }
     }
 
-    fn returned(
-        &mut self,
-        session: SessionId,
-        request: &Letter,
-        result: std::result::Result<Option<Letter>, (Status, String)>,
-    ) {
+    pub(super) fn next_session(&mut self) -> SessionId {
+        self.last_session += 1;
+        self.last_session
+    }
+
+    fn returned(&mut self, session: SessionId, request: &Letter, result: Returned) {
         self.router
             .returned(session, request, result, &mut self.later);
     }
@@ -291,6 +309,9 @@ impl Hub {
 
     fn carry_out(&mut self, out: Outputs, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
         for output in out {
+            let Some(output) = self.locals.take(output) else {
+                continue;
+            };
             match output {
                 Output::Answer {
                     session,
@@ -358,6 +379,10 @@ impl Hub {
         handler: Handler,
         shared: &Arc<Shared>,
     ) {
+        let Handler::Own(handler) = handler else {
+            let gone = Err((Status::RetryLater, "the function's workers are gone".into()));
+            return self.returned(session, &request, gone);
+        };
         let weak = Arc::downgrade(shared);
         let asked = request.clone();
         let job = Box::new(move || {
@@ -458,8 +483,7 @@ impl Protocol for Machine {
 
     fn add_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) -> Result<()> {
         let mut hub = lock(&self.0.state);
-        hub.last_session += 1;
-        let session = hub.last_session;
+        let session = hub.next_session();
         hub.sessions.insert(pipe, session);
         let source = io.peer(pipe);
         hub.links.insert(session, Link::new(pipe, source));

@@ -11,7 +11,9 @@ mod codec;
 mod crypto;
 #[cfg_attr(not(test), expect(dead_code))]
 mod dedupe;
+mod endpoints;
 mod error;
+mod functions;
 mod hub;
 mod json;
 mod message;
@@ -29,7 +31,9 @@ pub use auth::{
 };
 pub use client::{Client, ClientOptions};
 pub use codec::{DecodeError, DecodeFault, Encoding, decode, encode};
+pub use endpoints::{Attached, Endpoint, EndpointKind, EndpointStatus};
 pub use error::{Error, Refusal, Result};
+pub use functions::HandlerError;
 pub use json::{JsonError, JsonFault};
 pub use message::limits::{
     MAX_DESTINATION, MAX_HEADER_BYTES, MAX_HEADER_KEY, MAX_HEADERS, MAX_MIMETYPE, MAX_NESTING,
@@ -39,4 +43,4 @@ pub use message::{
     Category, Charset, ExpiryUnit, Field, Message, MessageError, MessageSize, MessageType, Status,
 };
 pub use router::Stats;
-pub use server::{Broker, BrokerOptions, HandlerError, QueueStatus, QueueType};
+pub use server::{Broker, BrokerOptions, QueueStatus, QueueType};

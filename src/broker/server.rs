@@ -7,9 +7,9 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::auth::Authenticator;
+use super::endpoints::Endpoints;
 use super::error::{Error, Result};
 use super::hub::{Hub, Machine, Shared};
-use super::message::{Message, Status};
 use super::pool::Pool;
 use super::queue::{Config, Kind};
 use super::router::{Limits, QueueStatus as Inner, Router, Stats};
@@ -65,12 +65,12 @@ pub struct QueueStatus {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BrokerOptions {
-    limits: Limits,
-    max_connections: usize,
+    pub(super) limits: Limits,
+    pub(super) max_connections: usize,
     handlers: usize,
     encrypt: bool,
-    linger: Duration,
-    authenticator: Option<Authenticator>,
+    pub(super) linger: Duration,
+    pub(super) authenticator: Option<Authenticator>,
 }
 
 impl Default for BrokerOptions {
@@ -233,7 +233,8 @@ fn bad_option(option: &'static str, value: usize, allowed: &'static str) -> Erro
 /// ```
 pub struct Broker {
     core: Arc<Core>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) endpoints: Endpoints,
     /// Whether passwords need another transport than tcp and ws.
     exposed: bool,
     server: Mutex<Option<JoinHandle<()>>>,
@@ -290,6 +291,7 @@ impl Broker {
             .map_err(crate::Error::from)?;
         Ok(Self {
             core,
+            endpoints: Endpoints::new(shared.clone(), options),
             shared,
             exposed: options.authenticator.is_some() && !options.encrypt,
             server: Mutex::new(Some(server)),
@@ -409,65 +411,6 @@ impl Broker {
         self.shared.with(|router, _, _| router.has_topic(name))
     }
 
-    // ---- functions ----
-
-    /// Makes a function: what clients send to it is given to the handler, on one of the broker's handler threads, and
-    /// what that returns goes back. Returns whether it is new; an existing one stays.
-    ///
-    /// The handler may return the request itself, another message, or `None` for an answer without content; a
-    /// [`HandlerError`] becomes the status and text of the answer. If it panics, the answer is
-    /// [`HandlerError`](super::Status::HandlerError), and the broker goes on.
-    ///
-    /// ```
-    /// use wirebird::broker::{Broker, Client, Message};
-    ///
-    /// let broker = Broker::new()?;
-    /// broker.create_function("upper", |request| {
-    ///     let text = request.payload_text().unwrap_or_default().to_uppercase();
-    ///     let answer = Message::plain_text(request.request_id(), request.subject(), text);
-    ///     answer.map(Some).map_err(Into::into)
-    /// })?;
-    /// let listener = broker.listen("inproc://doc-function")?;
-    /// let client = Client::connect(&listener.url())?;
-    /// let answer = client.send("upper", Message::plain_text("1", "", "hello")?)?;
-    /// assert_eq!(answer.payload_text().as_deref(), Some("HELLO"));
-    /// # Ok::<(), wirebird::broker::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`] with [`BadRequest`](super::Status::BadRequest) for an unusable name, and
-    /// [`LimitReached`](super::Status::LimitReached).
-    pub fn create_function<F>(&self, name: &str, handler: F) -> Result<bool>
-    where
-        F: Fn(&Message) -> std::result::Result<Option<Message>, HandlerError>
-            + Send
-            + Sync
-            + 'static,
-    {
-        /// Calls of one function that may run or wait at once.
-        const MOST: usize = 1000;
-        let handler = Arc::new(move |request: &Message| {
-            handler(request).map_err(|error| (error.status, error.text))
-        });
-        let created = self
-            .shared
-            .with(|router, _, _| router.create_function(name, handler, MOST));
-        created.map_err(|(status, text)| Error::refused(status, text))
-    }
-
-    /// Removes a function; calls that run are still answered. Returns whether there was one.
-    pub fn remove_function(&self, name: &str) -> bool {
-        self.shared
-            .with(|router, _, _| router.remove_function(name))
-    }
-
-    /// Whether there is a function of this name.
-    #[must_use]
-    pub fn has_function(&self, name: &str) -> bool {
-        self.shared.with(|router, _, _| router.has_function(name))
-    }
-
     // ---- the broker itself ----
 
     /// What the broker has done so far.
@@ -491,6 +434,7 @@ impl Broker {
     /// [`TimedOut`](crate::Error::TimedOut) when clients did not read their answers in time.
     pub fn close(&self) -> Result<()> {
         self.closing.store(true, Ordering::Relaxed);
+        self.endpoints.close();
         self.shared.pool.close();
         self.shared
             .with(|router, now, out| router.interrupt(now, out));
@@ -539,39 +483,6 @@ fn serve(core: &Core) {
         )
         .is_ok()
     {}
-}
-
-/// What a handler fails with: the status and the text of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HandlerError {
-    /// The status; default [`HandlerError`](Status::HandlerError).
-    pub status: Status,
-    /// What went wrong, for the client to read.
-    pub text: String,
-}
-
-impl HandlerError {
-    /// An error with a status of its own.
-    pub fn new(status: Status, text: impl Into<String>) -> Self {
-        Self {
-            status,
-            text: text.into(),
-        }
-    }
-}
-
-impl fmt::Display for HandlerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// Any error becomes one with the status [`HandlerError`](Status::HandlerError).
-impl<E: std::error::Error> From<E> for HandlerError {
-    fn from(error: E) -> Self {
-        Self::new(Status::HandlerError, error.to_string())
-    }
 }
 
 impl From<Inner> for QueueStatus {

@@ -255,6 +255,11 @@ impl<M: Clone> Topics<M> {
         ended.collect()
     }
 
+    /// Whether a session has any subscription.
+    pub(crate) fn subscribes(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
+    }
+
     /// Finds out who is to get a message: adds the subscriptions to `matched`, one for each session.
     pub(crate) fn publish(
         &mut self,

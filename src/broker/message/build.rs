@@ -104,7 +104,7 @@ impl Message {
     }
 
     /// The payload is text of the charset, if there is one.
-    fn with_payload(
+    pub(in crate::broker) fn with_payload(
         request_id: Option<&str>,
         subject: &str,
         mimetype: &str,
@@ -301,7 +301,12 @@ impl Message {
     /// ```
     #[must_use]
     pub fn reply(&self, status: Status, text: impl ToString) -> Self {
-        Self::answer(self.0.id, status, text).with(|fields| {
+        self.answered_with(Self::answer(self.0.id, status, text))
+    }
+
+    /// Gives an answer to this request the request's request id, subject and destination.
+    pub(in crate::broker) fn answered_with(&self, answer: Self) -> Self {
+        answer.with(|fields| {
             fields.request_id.clone_from(&self.0.request_id);
             fields.subject.clone_from(&self.0.subject);
             fields.destination.clone_from(&self.0.destination);

@@ -1,5 +1,6 @@
 //! Making, removing and looking at destinations.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -145,6 +146,11 @@ impl Router {
 
     fn server_status(&self) -> Value {
         let stats = self.stats;
+        let endpoints = self.sessions.iter();
+        let endpoints: BTreeMap<_, _> = endpoints
+            .filter_map(|(id, session)| Some((id, session.endpoint.as_ref()?.to_json())))
+            .collect();
+        let endpoints: Vec<Value> = endpoints.into_values().collect();
         let (temporary, named): (Vec<_>, Vec<_>) = self
             .queues
             .values()
@@ -153,7 +159,7 @@ impl Router {
             "running": true,
             "max-queues": self.limits.queues,
             "message-size-max": self.limits.message_size,
-            "connection-count": self.sessions.len(),
+            "connection-count": self.sessions.len() - endpoints.len(),
             "message-count": stats.requests,
             "failed-count": stats.failed,
             "publish-count": stats.published,
@@ -166,6 +172,7 @@ impl Router {
             "topic-count": self.topics.names().count(),
             "function-count": self.functions.len(),
             "waiting-count": self.waiting.len(),
+            "endpoints": endpoints,
         })
     }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::auth::{Action, Authenticator};
+use super::endpoints::Shown;
 use super::message::{Message, MessageType, Status};
 use super::queue::{Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
 use super::topics::{self, Topics};
@@ -25,7 +26,7 @@ mod queues;
 
 pub(super) use access::Credentials;
 pub(super) use admin::QueueStatus;
-pub(super) use functions::Handler;
+pub(super) use functions::{Handler, OwnHandler, Returned};
 pub(super) use publishing::Publication;
 
 /// How much there may be of everything.
@@ -150,6 +151,8 @@ struct Session {
     identity: access::Identity,
     temporary: BTreeSet<Arc<str>>,
     waiting: BTreeSet<WaiterId>,
+    /// What it does, if it is an endpoint.
+    endpoint: Option<Arc<Shown>>,
 }
 
 /// A request that waits at a queue.
@@ -218,6 +221,26 @@ impl Router {
 
     pub(super) fn open(&mut self, session: SessionId) {
         self.sessions.insert(session, Session::default());
+    }
+
+    /// As [`open`](Self::open), for an endpoint that acts as a user, or may do everything without one.
+    pub(super) fn open_endpoint(
+        &mut self,
+        session: SessionId,
+        user: Option<Arc<str>>,
+        endpoint: Arc<Shown>,
+    ) {
+        let opened = Session {
+            identity: access::Identity::of_endpoint(user),
+            endpoint: Some(endpoint),
+            ..Session::default()
+        };
+        self.sessions.insert(session, opened);
+    }
+
+    /// Whether a session subscribes to anything.
+    pub(super) fn subscribes(&self, session: SessionId) -> bool {
+        self.topics.subscribes(session)
     }
 
     /// A client is gone.

@@ -28,6 +28,10 @@ impl Publication {
         }
     }
 
+    pub(in crate::broker) fn message(&self) -> &Message {
+        &self.message
+    }
+
     pub(in crate::broker) fn encoded(&self, encoding: Encoding) -> Bytes {
         let place = match encoding {
             Encoding::Json => &self.json,
