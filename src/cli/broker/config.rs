@@ -14,6 +14,7 @@ use wirebird::broker::{QueueType, check_name, is_reserved};
 
 use super::super::failure::Failure;
 use super::super::size::Size;
+use super::endpoints::Endpoint;
 
 /// What a file may say. The keys have the names of the command line's options.
 #[derive(Debug, Default, Deserialize)]
@@ -34,6 +35,7 @@ pub(super) struct Config {
     pub(super) max_temporary_queues: Option<usize>,
     pub(super) queues: BTreeMap<Name, Queue>,
     pub(super) topics: Vec<Spanned<String>>,
+    pub(super) endpoints: Vec<Endpoint>,
 }
 
 /// The files for TLS.
@@ -127,12 +129,12 @@ impl Config {
         let mut config = Self::parse(&text)
             .map_err(|(line, reason)| Failure::input(format_args!("{shown}:{line}: {reason}")))?;
         let directory = file.parent().unwrap_or_else(|| Path::new(""));
-        let tls = &mut config.tls;
-        for path in [&mut tls.cert, &mut tls.key, &mut tls.ca]
-            .into_iter()
-            .flatten()
-        {
-            *path = directory.join(&path);
+        let others = config.endpoints.iter_mut().map(|one| &mut one.tls);
+        for tls in others.flatten().chain([&mut config.tls]) {
+            let paths = [&mut tls.cert, &mut tls.key, &mut tls.ca];
+            for path in paths.into_iter().flatten() {
+                *path = directory.join(&path);
+            }
         }
         Ok(config)
     }
@@ -151,6 +153,10 @@ impl Config {
             // The parser would name the line in which the list begins.
             let name = Name::try_from(topic.get_ref().clone());
             name.map_err(|reason| at(topic.span().start, reason))?;
+        }
+        for endpoint in &config.endpoints {
+            let checked = endpoint.check();
+            checked.map_err(|(start, reason)| at(start, reason))?;
         }
         Ok(config)
     }
@@ -198,6 +204,17 @@ mod tests {
         assert_eq!(QueueType::from(queues[1].1.kind), QueueType::Circular);
         assert_eq!(queues[1].1.capacity, 5);
         assert_eq!(config.topics[0].get_ref(), "news");
+    }
+
+    #[test]
+    fn the_files_in_the_manual_are_right() {
+        let manual = include_str!("../../../docs/broker.md");
+        let files = manual.split("```toml\n").skip(1);
+        let files: Vec<_> = files.filter_map(|rest| rest.split("```").next()).collect();
+        assert!(files.len() >= 2);
+        for file in files {
+            Config::parse(file).unwrap();
+        }
     }
 
     #[test]

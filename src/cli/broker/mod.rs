@@ -2,6 +2,7 @@
 
 mod access;
 mod config;
+mod endpoints;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use clap::Args;
 use wirebird::broker::{Broker, BrokerOptions, Error};
-use wirebird::{Listener, TlsAuth, TlsConfig, Url};
+use wirebird::{EndpointOptions, Listener, TlsAuth, TlsConfig, Url};
 
 use super::failure::{Failure, exit};
 use super::signals::Signals;
@@ -133,6 +134,9 @@ fn run(command: Command) -> Result<(), Failure> {
     let urls = config.listen.take().unwrap_or_else(access::default_urls);
     let access = Access::of(&urls)?;
     access.check(&config)?;
+    for endpoint in &config.endpoints {
+        endpoint.check_access(&config)?;
+    }
     let tls = tls(&config.tls)?;
     // Before anybody is served, so that no signal finds the broker unprepared.
     let mut signals = Signals::catch().map_err(Failure::failed)?;
@@ -145,7 +149,11 @@ fn run(command: Command) -> Result<(), Failure> {
         let failed = |error| Failure::failed(format_args!("Cannot listen at {url}: {error}"));
         listeners.push(listen(&broker, url, &config, tls.as_ref()).map_err(failed)?);
     }
-    announce(&listeners).map_err(|error| Failure::failed(format_args!("Cannot write: {error}")))?;
+    let mut places: Vec<String> = listeners.iter().map(Listener::url).collect();
+    for endpoint in &config.endpoints {
+        places.extend(endpoint.attach(&broker, &config, tls.as_ref())?);
+    }
+    announce(&places).map_err(|error| Failure::failed(format_args!("Cannot write: {error}")))?;
 
     signals.wait();
     // Clients that do not read their answers do not keep it.
@@ -229,7 +237,18 @@ fn listen(
     tls: Option<&TlsConfig>,
 ) -> Result<Listener, Error> {
     let listener = broker.listener(&url.to_string())?;
-    let mut options = listener.options();
+    listener.set_options(&listening(listener.options(), url, config, tls))?;
+    listener.start()?;
+    Ok(listener)
+}
+
+/// What is in force for all that listens: the certificate, and the pages that browsers may come from.
+fn listening(
+    mut options: EndpointOptions,
+    url: &Url,
+    config: &Config,
+    tls: Option<&TlsConfig>,
+) -> EndpointOptions {
     if uses_tls(url)
         && let Some(tls) = tls
     {
@@ -241,15 +260,14 @@ fn listen(
     } else if !config.origins.iter().any(|origin| origin == "*") {
         options = options.ws_origins(&config.origins);
     }
-    listener.set_options(&options)?;
-    listener.start()?;
-    Ok(listener)
+    options
 }
 
-fn announce(listeners: &[Listener]) -> io::Result<()> {
+/// Says where peers may come, and then that they may.
+fn announce(places: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for listener in listeners {
-        writeln!(out, "Listening at: {}", listener.url())?;
+    for place in places {
+        writeln!(out, "Listening at: {place}")?;
     }
     writeln!(out, "Ready")?;
     out.flush()

@@ -145,7 +145,10 @@ impl Status {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let session = self.connection.open()?;
         let answer = session.request(MessageType::ServerStatus, None)?;
-        session.tell(&pairs(&data(&answer)?))
+        let mut status = data(&answer)?;
+        let endpoints = status.as_object_mut();
+        let endpoints = endpoints.and_then(|members| members.remove("endpoints"));
+        session.tell(&(pairs(&status) + &self::endpoints(&endpoints.unwrap_or_default())))
     }
 }
 
@@ -179,9 +182,30 @@ fn queue(status: &Value) -> String {
 }
 
 fn queues(list: &Value) -> String {
-    const KEYS: [&str; 5] = ["name", "type", "capacity", "size", "bytes"];
-    let mut rows = vec![KEYS.map(str::to_uppercase).to_vec()];
-    let queues = list.as_array().into_iter().flatten();
-    rows.extend(queues.map(|queue| KEYS.map(|key| plain(&queue[key])).to_vec()));
+    table(list, ["name", "type", "capacity", "size", "bytes"])
+}
+
+/// Nothing if there are none.
+fn endpoints(list: &Value) -> String {
+    if list.as_array().is_none_or(Vec::is_empty) {
+        return String::new();
+    }
+    const KEYS: [&str; 7] = [
+        "kind",
+        "destination",
+        "peers",
+        "received",
+        "sent",
+        "refused",
+        "trouble",
+    ];
+    format!("\n{}", table(list, KEYS))
+}
+
+/// The members of a list, one to a line.
+fn table<const N: usize>(list: &Value, keys: [&str; N]) -> String {
+    let mut rows = vec![keys.map(str::to_uppercase).to_vec()];
+    let members = list.as_array().into_iter().flatten();
+    rows.extend(members.map(|member| keys.map(|key| plain(&member[key])).to_vec()));
     columns(&rows)
 }
