@@ -285,6 +285,10 @@ impl Reading<'_> {
             self.keep(header, until, bytes);
         } else if blank && last < first && is_last {
             self.survey.unused.push(number);
+            if bytes.iter().any(|&byte| byte != 0) {
+                let file = segment_name(number);
+                self.survey.report.torn = Some(Cut { file, offset: 0 });
+            }
         } else {
             self.pending.truncate(pending);
             self.survey.lost.push(number);
@@ -331,12 +335,14 @@ impl Reading<'_> {
                     to,
                     first,
                     last,
-                } => {
+                } if first <= last => {
                     let damaged = bytes.get(from..to).unwrap_or_default();
                     let used = damaged.iter().rposition(|&byte| byte != 0);
                     let length = used.map_or(0, |last| last + 1) as u64;
                     self.miss(segment, from as u64, length, (first, last));
                 }
+                // Between records with successive numbers nothing is missing.
+                Part::Damage { .. } => {}
                 Part::End { offset, torn } => end = Some((offset as u64, torn)),
             }
         }

@@ -139,6 +139,7 @@ impl Writer {
     }
 
     fn run(&mut self) {
+        let _told = Told(self.shared.clone());
         let mut group = Group::default();
         let stop = loop {
             match self.turn(&mut group) {
@@ -491,6 +492,16 @@ impl Writer {
             live_items: self.live.items(),
             ..self.counters.clone()
         }
+    }
+}
+
+/// Tells those who wait if the writer panics.
+struct Told(Arc<Shared>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0
+            .set_state(State::Failed("its writer panicked".into()));
     }
 }
 

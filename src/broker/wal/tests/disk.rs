@@ -1,5 +1,6 @@
 //! The log on the real file system.
 
+use std::process::Command;
 use std::time::Instant;
 
 use super::super::disk::Disk;
@@ -83,6 +84,41 @@ fn tools_need_a_directory_and_change_nothing_where_they_only_look() {
     let mut count = 0;
     dump(directory.path(), None, |_| count += 1).unwrap();
     assert_eq!((count, sizes()), (2, before));
+}
+
+/// A file system of its own, where the user may make one.
+struct Mount(tempfile::TempDir);
+
+impl Mount {
+    fn new(size: &str) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let size = format!("size={size},mode=700");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]);
+        let done = mount.arg(directory.path()).output().ok()?;
+        done.status.success().then_some(Self(directory))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let done = Command::new("umount").arg(self.0.path()).status();
+        assert!(done.is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn a_real_disk_that_is_full_takes_settlements_and_goes_on() {
+    let Some(mount) = Mount::new("400k") else {
+        eprintln!("not shown: this user may not mount");
+        return;
+    };
+    let options = Options {
+        background: true,
+        ..options()
+    };
+    let disk = Disk::make(mount.0.path()).unwrap();
+    space::full_and_back(Arc::new(disk), options, || {});
 }
 
 #[test]

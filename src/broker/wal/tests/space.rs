@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::super::log::State;
 use super::super::options::SyncPolicy;
+use super::super::storage::Storage;
 use super::*;
 
 /// Appends items until the log says that it is full. Returns how many there are.
@@ -19,12 +20,13 @@ fn fill(log: &Log) -> u64 {
     panic!("it never filled");
 }
 
-fn full_and_back(fake: &Fake, options: Options, more: impl FnOnce()) {
+pub(super) fn full_and_back(storage: Arc<dyn Storage>, options: Options, more: impl FnOnce()) {
     let (told, hears) = mpsc::channel();
     let told = Box::new(move || {
         let _ = told.send(());
     });
-    let log = open(fake, options.clone()).unwrap().start(told).unwrap();
+    let open = || Recovered::open(storage.clone(), options.clone()).unwrap();
+    let log = open().start(told).unwrap();
     commit(&log, |batch| batch.make_queue(1, "q", b""));
     let count = fill(&log);
     assert!(count > 20, "{count}");
@@ -41,7 +43,7 @@ fn full_and_back(fake: &Fake, options: Options, more: impl FnOnce()) {
         batch.append(1, count, &ItemMeta::default(), b"new")
     });
     drop(log);
-    let items = items(&open(fake, options).unwrap());
+    let items = items(&open());
     let expected: Vec<_> = (count / 2..=count).map(|item| (1, item)).collect();
     assert_eq!(items.into_keys().collect::<Vec<_>>(), expected);
 }
@@ -52,14 +54,14 @@ fn at_the_limit_settlements_are_taken_and_make_room() {
         max_bytes: Some(8 * (16 << 10)),
         ..options()
     };
-    full_and_back(&Fake::default(), options, || {});
+    full_and_back(Arc::new(Fake::default()), options, || {});
 }
 
 #[test]
 fn on_a_full_disk_settlements_are_taken_and_make_room() {
     let fake = Fake::default();
     fake.set_capacity(Some(150_000));
-    full_and_back(&fake, options(), || {});
+    full_and_back(Arc::new(fake), options(), || {});
 }
 
 #[test]
@@ -70,7 +72,7 @@ fn a_full_log_goes_on_when_the_disk_has_space_again() {
         background: true,
         ..options()
     };
-    full_and_back(&fake, options, || fake.set_capacity(None));
+    full_and_back(Arc::new(fake.clone()), options, || fake.set_capacity(None));
 }
 
 #[test]
