@@ -30,6 +30,7 @@ mod scan;
 mod seal;
 mod segments;
 mod storage;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod tools;

@@ -8,10 +8,11 @@ use super::error::{WalError, io_error};
 use super::format::segment_name;
 use super::operation::Operation;
 use super::options::Options;
-use super::recover::{Recovered, survey};
+use super::recover::Recovered;
 use super::report::Report;
 use super::seal::Key;
 use super::storage::{Locked, Storage};
+use super::survey::survey;
 
 /// An operation of a log, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]

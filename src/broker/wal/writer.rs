@@ -13,10 +13,11 @@ use super::live::Live;
 use super::log::{Counters, Group, KEEP, Log, Shared, State, Work};
 use super::operation::{Batch, Operations};
 use super::options::{Options, SyncPolicy};
-use super::recover::{Entry, Kept, Recovered};
+use super::recover::{Entry, Recovered};
 use super::seal::{Sealer, random};
 use super::segments::{Segments, Supply, is_full};
 use super::storage::write_all_at;
+use super::survey::Kept;
 
 /// What is moved together has about so many bytes.
 const MOVE: usize = 1 << 20;
