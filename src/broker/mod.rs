@@ -24,6 +24,11 @@ mod router;
 mod server;
 #[cfg_attr(not(test), expect(dead_code, unused_imports))]
 mod topics;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the broker does not open one yet")
+)]
+pub mod wal;
 
 pub use auth::{
     AclEntry, Action, AuthError, Authenticator, DEFAULT_ROUNDS, DestinationType, FileFault, Mode,

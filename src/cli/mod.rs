@@ -19,6 +19,8 @@ mod size;
 mod tls;
 #[cfg(feature = "broker")]
 mod user;
+#[cfg(feature = "broker")]
+mod wal;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -69,6 +71,9 @@ enum Run {
     /// Manages what the users of a broker may do
     #[cfg(feature = "broker")]
     Acl(acl::Command),
+    /// Looks at a broker's write-ahead log, or repairs it
+    #[cfg(feature = "broker")]
+    Wal(wal::Command),
 }
 
 /// Runs the command line `args`, whose first word is the name of the program.
@@ -99,6 +104,8 @@ pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Run::User(command) => user::main(&command),
         #[cfg(feature = "broker")]
         Run::Acl(command) => acl::main(&command),
+        #[cfg(feature = "broker")]
+        Run::Wal(command) => wal::main(&command),
     }
 }
 
