@@ -39,6 +39,16 @@ pub struct Refusal {
     pub destination: Option<String>,
 }
 
+impl Refusal {
+    pub(super) fn of(answer: &Message) -> Self {
+        Self {
+            status: answer.status(),
+            reason: answer.payload_text().unwrap_or_default().into_owned(),
+            destination: answer.destination().map(str::to_owned),
+        }
+    }
+}
+
 impl Error {
     pub(super) fn refused(status: Status, reason: impl Into<String>) -> Self {
         Self::Refused(Box::new(Refusal {
@@ -49,11 +59,7 @@ impl Error {
     }
 
     pub(super) fn answered(answer: &Message) -> Self {
-        Self::Refused(Box::new(Refusal {
-            status: answer.status(),
-            reason: answer.payload_text().unwrap_or_default().into_owned(),
-            destination: answer.destination().map(str::to_owned),
-        }))
+        Self::Refused(Box::new(Refusal::of(answer)))
     }
 
     /// The status that the broker answered with, if it did.

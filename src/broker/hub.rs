@@ -23,7 +23,7 @@ use super::router::{
     Credentials, Handler, InTransit, Now, Output, Outputs, OwnHandler, Publication, Returned,
     Router,
 };
-use super::topics::{Outbox, Policy, Pushed};
+use super::topics::{Outbox, Pushed};
 use crate::engine::{Core, Deadline, lock};
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
@@ -76,16 +76,25 @@ impl Shared {
         }
     }
 
-    /// Runs a handler on this thread, and sends its answer.
-    fn run(&self, session: SessionId, request: &Letter, handler: &OwnHandler) {
-        let result = catch_unwind(AssertUnwindSafe(|| handler(request)));
-        let result = result
-            .unwrap_or_else(|_| Err((Status::HandlerError, "the function has panicked".into())));
-        self.with(|router, _, out| router.returned(session, request, result, out));
+    /// Runs a handler on this thread, unless nobody waits for it any more, and sends its answer.
+    fn run(
+        &self,
+        session: SessionId,
+        request: &Letter,
+        handler: &OwnHandler,
+        until: Option<Instant>,
+    ) {
+        let result = if until.is_some_and(|until| Instant::now() >= until) {
+            let text = "its time was over before a handler was free";
+            Err((Status::TimedOut, text.into()))
+        } else {
+            let result = catch_unwind(AssertUnwindSafe(|| handler(request)));
+            result
+                .unwrap_or_else(|_| Err((Status::HandlerError, "the function has panicked".into())))
+        };
+        self.with(|router, now, out| router.returned(session, request, result, now, out));
     }
-}
 
-impl Shared {
     /// Checks a password on this thread, and sends the answer.
     fn log_in(
         &self,
@@ -121,6 +130,8 @@ pub(super) struct Hub {
     last_session: SessionId,
     /// What was decided while nobody could send it.
     later: Outputs,
+    /// When clients are looked at that may have fallen silent, if they have to say that they are alive.
+    next_look: Option<Instant>,
     /// Whether a client must encrypt.
     encrypt: bool,
     identity: Option<Identity>,
@@ -139,6 +150,8 @@ struct Link {
     ready: bool,
     /// Whether its messages are left with the pipe for now.
     held: bool,
+    /// When it sent something last.
+    heard: Instant,
     /// Nothing can be sent to it any more.
     broken: bool,
     frames: VecDeque<Vec<u8>>,
@@ -154,7 +167,7 @@ struct Answer {
 }
 
 impl Link {
-    fn new(pipe: PipeId, source: Option<IpAddr>) -> Self {
+    fn new(pipe: PipeId, source: Option<IpAddr>, now: Instant) -> Self {
         Self {
             pipe,
             source,
@@ -162,11 +175,12 @@ impl Link {
             cipher: None,
             ready: true,
             held: false,
+            heard: now,
             broken: false,
             frames: VecDeque::new(),
             answers: VecDeque::new(),
             answer_bytes: 0,
-            publications: Outbox::new(Policy::default()),
+            publications: Outbox::default(),
         }
     }
 
@@ -183,7 +197,8 @@ impl Link {
             self.answer_bytes = self.answer_bytes.saturating_sub(answer.bytes);
             (encode(&answer.message, self.encoding), answer.item)
         } else {
-            (self.publications.pop()?.encoded(self.encoding), None)
+            let (publication, missed) = self.publications.pop()?;
+            (publication.encoded(self.encoding, missed), None)
         };
         Some(match &mut self.cipher {
             None => Ok((plain, item)),
@@ -201,6 +216,7 @@ impl Hub {
             sessions: IdMap::default(),
             last_session: 0,
             later: Outputs::new(),
+            next_look: None,
             encrypt,
             identity,
             busy: false,
@@ -212,9 +228,25 @@ impl Hub {
         self.last_session
     }
 
-    fn returned(&mut self, session: SessionId, request: &Letter, result: Returned) {
+    fn returned(&mut self, session: SessionId, request: &Letter, result: Returned, now: Now) {
         self.router
-            .returned(session, request, result, &mut self.later);
+            .returned(session, request, result, now, &mut self.later);
+    }
+
+    /// Cuts off who has said nothing for three intervals, if they have to. One whose messages are left with its pipe is
+    /// not silent.
+    fn look_for_silent(&mut self, now: Instant, io: &mut dyn Io) {
+        let interval = self.router.heartbeat();
+        if interval.is_zero() || self.next_look.is_some_and(|at| now < at) {
+            return;
+        }
+        self.next_look = now.checked_add(interval);
+        let longest = interval.saturating_mul(3);
+        for link in self.links.values() {
+            if !link.held && now.saturating_duration_since(link.heard) >= longest {
+                io.close_pipe(link.pipe, Error::TimedOut);
+            }
+        }
     }
 
     // ---- what comes in ----
@@ -266,6 +298,7 @@ impl Hub {
         let Some(link) = self.links.get_mut(&session) else {
             return Ok(());
         };
+        link.heard = now.at;
         let body = match (&mut link.cipher, message.body().first()) {
             (Some(cipher), _) => match cipher.open(message.body()) {
                 Ok(plain) => Bytes::from(plain),
@@ -339,7 +372,7 @@ impl Hub {
                     let Some(link) = self.links.get_mut(&subscription.session) else {
                         continue;
                     };
-                    match link.publications.push(publication) {
+                    match link.publications.push(&subscription, publication) {
                         Pushed::Done => {}
                         Pushed::DroppedOldest(_) | Pushed::DroppedNewest(_) => {
                             io.dropped_on(
@@ -355,7 +388,7 @@ impl Hub {
                     session,
                     request,
                     handler,
-                } => self.call(session, request, handler, shared),
+                } => self.call(session, request, handler, now, shared),
                 Output::LogIn {
                     session,
                     request,
@@ -377,22 +410,26 @@ impl Hub {
         session: SessionId,
         request: Letter,
         handler: Handler,
+        now: Now,
         shared: &Arc<Shared>,
     ) {
         let Handler::Own(handler) = handler else {
             let gone = Err((Status::RetryLater, "the function's workers are gone".into()));
-            return self.returned(session, &request, gone);
+            return self.returned(session, &request, gone, now);
         };
         let weak = Arc::downgrade(shared);
         let asked = request.clone();
+        let time = request.timeout().filter(|&ms| ms > 0);
+        let until =
+            time.and_then(|ms| now.at.checked_add(Duration::from_millis(ms.unsigned_abs())));
         let job = Box::new(move || {
             if let Some(shared) = weak.upgrade() {
-                shared.run(session, &asked, &handler);
+                shared.run(session, &asked, &handler, until);
             }
         });
         if shared.pool.run(job).is_err() {
             let busy = Err((Status::RetryLater, "all handlers are busy".into()));
-            self.returned(session, &request, busy);
+            self.returned(session, &request, busy, now);
         }
     }
 
@@ -485,8 +522,9 @@ impl Protocol for Machine {
         let mut hub = lock(&self.0.state);
         let session = hub.next_session();
         hub.sessions.insert(pipe, session);
-        let source = io.peer(pipe);
-        hub.links.insert(session, Link::new(pipe, source));
+        let (source, now) = (io.peer(pipe), io.now());
+        hub.links.insert(session, Link::new(pipe, source, now));
+        hub.look_for_silent(now, io);
         hub.router.open(session);
         Ok(())
     }
@@ -574,13 +612,16 @@ impl Protocol for Machine {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        lock(&self.0.state).router.deadline()
+        let hub = lock(&self.0.state);
+        let look = hub.next_look.filter(|_| !hub.links.is_empty());
+        hub.router.deadline().into_iter().chain(look).min()
     }
 
     fn timeout(&mut self, io: &mut dyn Io) {
         let now = Now::read(io.now());
         let mut hub = lock(&self.0.state);
         let hub = &mut *hub;
+        hub.look_for_silent(now.at, io);
         hub.router.timeout(now, &mut hub.later);
         hub.catch_up(now, &self.0, io);
     }

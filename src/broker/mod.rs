@@ -9,7 +9,6 @@ mod codec;
     expect(dead_code, reason = "signed sessions have no options yet")
 )]
 mod crypto;
-#[cfg_attr(not(test), expect(dead_code))]
 mod dedupe;
 mod endpoints;
 mod error;
@@ -17,6 +16,7 @@ mod functions;
 mod hub;
 mod json;
 mod message;
+mod options;
 mod pool;
 #[cfg_attr(not(test), expect(dead_code, reason = "durable queues use the rest"))]
 mod queue;
@@ -34,7 +34,7 @@ pub use auth::{
     AclEntry, Action, AuthError, Authenticator, DEFAULT_ROUNDS, DestinationType, FileFault, Mode,
     Role, User,
 };
-pub use client::{Client, ClientOptions};
+pub use client::{Client, ClientEvent, ClientOptions, Events, RetryPolicy, SubscribeOptions};
 pub use codec::{DecodeError, DecodeFault, Encoding, decode, encode};
 pub use endpoints::{Attached, Endpoint, EndpointKind, EndpointStatus};
 pub use error::{Error, Refusal, Result};
@@ -47,5 +47,7 @@ pub use message::limits::{
 pub use message::{
     Category, Charset, ExpiryUnit, Field, Message, MessageError, MessageSize, MessageType, Status,
 };
+pub use options::BrokerOptions;
 pub use router::Stats;
-pub use server::{Broker, BrokerOptions, QueueStatus, QueueType};
+pub use server::{Broker, QueueStatus, QueueType};
+pub use topics::Overflow;

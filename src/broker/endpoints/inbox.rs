@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::broker::message::Message as Letter;
 use crate::broker::queue::SessionId;
 use crate::broker::router::{Handler, InTransit, Output, Publication};
-use crate::broker::topics::{Outbox, Policy};
+use crate::broker::topics::Outbox;
 use crate::engine::{Deadline, lock};
 
 /// The place where the broker leaves what is for an endpoint.
@@ -59,7 +59,7 @@ impl Inbox {
         Self(Mutex::new(State {
             closed: false,
             answers: HashMap::new(),
-            publications: Outbox::new(Policy::default()),
+            publications: Outbox::default(),
             calls: VecDeque::new(),
             waker: None,
         }))
@@ -117,7 +117,10 @@ impl Inbox {
 
     /// The next publication, or nothing when the time is over; `None` if the endpoint closes.
     pub(super) async fn publication(&self, time: Deadline) -> Option<Heard> {
-        let heard = self.wait(Some(time), |state| state.publications.pop());
+        let heard = self.wait(Some(time), |state| {
+            let (publication, _) = state.publications.pop()?;
+            Some(publication)
+        });
         heard
             .await
             .map(|heard| heard.map_or(Heard::Nothing, Heard::Publication))
@@ -216,7 +219,12 @@ impl Inbox {
                 return None;
             }
             // What the oldest gives way to is what a subscriber that is slow gets.
-            Output::Publish { publication, .. } => drop(state.publications.push(publication)),
+            Output::Publish {
+                subscription,
+                publication,
+            } => {
+                drop(state.publications.push(&subscription, publication));
+            }
             Output::Call {
                 session, request, ..
             } => state.calls.push_back(Call { session, request }),

@@ -64,7 +64,7 @@ impl Link {
                 router.undelivered(item, now, out);
             }
             for Call { session, request } in calls {
-                router.returned(session, &request, Err(gone()), out);
+                router.returned(session, &request, Err(gone()), now, out);
             }
             router.close(self.session, now, out);
         });
@@ -141,8 +141,9 @@ impl Link {
 
     /// A call has ended.
     pub(super) fn returned(&self, call: &Call, result: Returned) {
-        self.shared
-            .with(|router, _, out| router.returned(call.session, &call.request, result, out));
+        self.shared.with(|router, now, out| {
+            router.returned(call.session, &call.request, result, now, out)
+        });
     }
 
     /// The next publication; `Some(None)` if the endpoint has to subscribe again, `None` if it closes.

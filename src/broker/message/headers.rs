@@ -35,6 +35,12 @@ impl Headers {
         Ok(old.is_none())
     }
 
+    pub(in crate::broker) fn remove(&mut self, key: &str) {
+        if let Some(value) = self.entries.remove(key) {
+            self.bytes -= key.len() + value.len();
+        }
+    }
+
     pub(in crate::broker) fn get(&self, key: &str) -> Option<&str> {
         self.entries.get(key).map(|value| &**value)
     }

@@ -73,6 +73,11 @@ impl Router {
         known.is_some_and(|known| known.identity.trusted)
     }
 
+    /// Who a client is, if it has logged in.
+    pub(super) fn user_of(&self, session: SessionId) -> Option<Arc<str>> {
+        self.sessions.get(&session)?.identity.user.clone()
+    }
+
     pub(super) fn is_admin(&self, session: SessionId) -> bool {
         match &self.auth {
             Some(auth) => self.role(auth, session) == Some(Role::Admin),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -140,7 +141,8 @@ impl Router {
             "compress-cutoff-size": -1,
             "encrypt": false,
             "authentication": self.auth.is_some(),
-            "heartbeat-interval-seconds": 0,
+            "heartbeat-interval-seconds": seconds(self.limits.heartbeat),
+            "dedupe-window-seconds": seconds(self.limits.dedupe.age),
         })
     }
 
@@ -167,6 +169,7 @@ impl Router {
             "expired-count": stats.expired,
             "evicted-count": stats.evicted,
             "call-count": stats.calls,
+            "duplicate-count": stats.duplicates,
             "queue-count": named.len(),
             "temp-queue-total-count": temporary.len(),
             "topic-count": self.topics.names().count(),
@@ -420,4 +423,13 @@ fn queue_config(request: &Message) -> Answered<(String, Config)> {
 fn wrong(fields: &Value, key: &str, allowed: &str) -> Refused {
     let text = format!("{key} cannot be {}: {allowed} is allowed", fields[key]);
     Refused(Status::BadRequest, text)
+}
+
+/// Whole where it is whole.
+fn seconds(time: Duration) -> Value {
+    if time.subsec_nanos() == 0 {
+        time.as_secs().into()
+    } else {
+        time.as_secs_f64().into()
+    }
 }

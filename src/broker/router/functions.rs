@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answered, Output, Outputs, Router, refused};
+use super::{Answered, Now, Output, Outputs, Router, refused};
 use crate::broker::auth::Action;
 use crate::broker::endpoints::Inbox;
 use crate::broker::message::{Message, Status};
@@ -108,6 +108,7 @@ impl Router {
         session: SessionId,
         request: &Message,
         result: Returned,
+        now: Now,
         out: &mut Outputs,
     ) {
         if let Some(function) = request
@@ -129,6 +130,8 @@ impl Router {
             Ok(None) => request.reply(Status::Ok, ""),
             Err((status, text)) => request.reply(status, text),
         };
+        let kept = !message.status().is_retryable();
+        self.settle(session, request, &message, kept, now, out);
         self.answer(session, request, message, out);
     }
 }

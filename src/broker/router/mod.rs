@@ -12,7 +12,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use super::auth::{Action, Authenticator};
+use super::dedupe;
 use super::endpoints::Shown;
 use super::message::{Message, MessageType, Status};
 use super::queue::{Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
@@ -20,6 +23,7 @@ use super::topics::{self, Topics};
 
 mod access;
 mod admin;
+mod again;
 mod functions;
 mod publishing;
 mod queues;
@@ -44,6 +48,10 @@ pub(super) struct Limits {
     pub(super) message_size: usize,
     /// Whether clients may manage destinations without having logged in as an administrator.
     pub(super) open_admin: bool,
+    /// What is remembered of requests that may be made again.
+    pub(super) dedupe: dedupe::Limits,
+    /// How often clients have to say that they are alive; zero if they need not.
+    pub(super) heartbeat: Duration,
 }
 
 impl Default for Limits {
@@ -58,6 +66,8 @@ impl Default for Limits {
             longest_wait: Duration::from_secs(24 * 3600),
             message_size: 20 << 20,
             open_admin: false,
+            dedupe: dedupe::Limits::default(),
+            heartbeat: Duration::ZERO,
         }
     }
 }
@@ -141,6 +151,8 @@ pub(super) struct Router {
     waiting: HashMap<WaiterId, Waiting>,
     deadlines: BTreeSet<(Instant, WaiterId)>,
     last_waiter: WaiterId,
+    /// The requests that are not done again.
+    window: again::Window,
     effects: Effects<Entry>,
     stats: Stats,
 }
@@ -153,6 +165,8 @@ struct Session {
     waiting: BTreeSet<WaiterId>,
     /// What it does, if it is an endpoint.
     endpoint: Option<Arc<Shown>>,
+    /// The same, by the ids of their requests.
+    ids: HashMap<Uuid, WaiterId>,
 }
 
 /// A request that waits at a queue.
@@ -181,6 +195,8 @@ pub struct Stats {
     pub evicted: u64,
     /// Function calls.
     pub calls: u64,
+    /// Requests that were not done because they had been made before.
+    pub duplicates: u64,
 }
 
 /// Why a request is refused: the status of the answer, and its text.
@@ -206,6 +222,7 @@ impl Router {
             waiting: HashMap::new(),
             deadlines: BTreeSet::new(),
             last_waiter: 0,
+            window: again::Window::new(limits.dedupe),
             effects: Effects::default(),
             stats: Stats::default(),
             limits,
@@ -252,6 +269,7 @@ impl Router {
         let mut touched = BTreeSet::new();
         for waiter in session.waiting {
             if let Some(waiting) = self.forget(waiter) {
+                self.abandon(id, &waiting.request, now, out);
                 touched.insert(waiting.queue);
             }
         }
@@ -284,17 +302,26 @@ impl Router {
             MessageType::ClientConfig | MessageType::Authentication
         );
         self.stats.requests += u64::from(!beginning);
-        let answer = self
+        let recognised = self
             .admit(session, kind)
-            .and_then(|()| self.decide(session, &request, now, out));
-        self.carry_out(now, out);
-        match answer {
-            Ok(None) => {}
-            Ok(Some(message)) => self.answer(session, &request, message, out),
+            .and_then(|()| self.recognise(session, &request, now, out));
+        let request = match recognised {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
             Err(Refused(status, text)) => {
-                self.answer(session, &request, request.reply(status, text), out);
+                let answer = request.reply(status, text);
+                return self.answer(session, &request, answer, out);
             }
-        }
+        };
+        let answer = self.decide(session, &request, now, out);
+        self.carry_out(now, out);
+        let answer = match answer {
+            Ok(None) => return,
+            Ok(Some(answer)) => answer,
+            Err(Refused(status, text)) => request.reply(status, text),
+        };
+        self.settle(session, &request, &answer, answer.is_ok(), now, out);
+        self.answer(session, &request, answer, out);
     }
 
     fn decide(
@@ -312,6 +339,10 @@ impl Router {
             MessageType::Subscribe => self.subscribe(session, request, now, out),
             MessageType::Unsubscribe => self.unsubscribe(session, request),
             MessageType::Authentication => self.log_in(session, request, out),
+            MessageType::Cancel => {
+                self.cancel(session, request.id(), now, out);
+                Ok(None)
+            }
             MessageType::Test | MessageType::Heartbeat => Ok(Some(request.reply(Status::Ok, ""))),
             _ => self.manage(session, request, now),
         }
@@ -349,11 +380,18 @@ impl Router {
 
     /// When [`timeout`](Self::timeout) is to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|&(at, _)| at)
+        let waits = self.deadlines.first().map(|&(at, _)| at);
+        waits.into_iter().chain(self.window.deadline()).min()
+    }
+
+    /// How often clients have to say that they are alive; zero if they need not.
+    pub(super) fn heartbeat(&self) -> Duration {
+        self.limits.heartbeat
     }
 
     /// Ends the waits whose time is over.
     pub(super) fn timeout(&mut self, now: Now, out: &mut Outputs) {
+        self.window.expire(now);
         while let Some(&(at, waiter)) = self.deadlines.first()
             && at <= now.at
         {
@@ -371,6 +409,15 @@ impl Router {
             self.give_up(waiter, Some(why), now, out);
         }
         self.carry_out(now, out);
+    }
+
+    /// A client takes a request back. If it does not wait, its answer is on its way.
+    fn cancel(&mut self, session: SessionId, id: Uuid, now: Now, out: &mut Outputs) {
+        let known = self.sessions.get(&session);
+        if let Some(&waiter) = known.and_then(|session| session.ids.get(&id)) {
+            let why = (Status::QueueAccessInterrupted, "it was taken back");
+            self.give_up(waiter, Some(why), now, out);
+        }
     }
 
     /// A wait is over without success, for this reason or because its time is over.
@@ -395,6 +442,7 @@ impl Router {
             _ => (Status::QueueFull, "no room came up in the queue in time"),
         });
         let answer = waiting.request.reply(status, text);
+        self.settle(waiting.session, &waiting.request, &answer, false, now, out);
         self.answer(waiting.session, &waiting.request, answer, out);
     }
 
@@ -427,6 +475,7 @@ impl Router {
     ) {
         if let Some(session) = self.sessions.get_mut(&waiter.session) {
             session.waiting.insert(waiter.id);
+            session.ids.insert(request.id(), waiter.id);
         }
         self.deadlines.extend(until.map(|at| (at, waiter.id)));
         self.waiting.insert(
@@ -447,6 +496,10 @@ impl Router {
         }
         if let Some(session) = self.sessions.get_mut(&waiting.session) {
             session.waiting.remove(&waiter);
+            let id = waiting.request.id();
+            if session.ids.get(&id) == Some(&waiter) {
+                session.ids.remove(&id);
+            }
         }
         Some(waiting)
     }
@@ -496,6 +549,7 @@ impl Router {
                 request.reply(Status::QueueNotFound, "the queue was removed meanwhile")
             }
         };
+        self.settle(waiting.session, request, &answer, answer.is_ok(), now, out);
         self.answer(waiting.session, request, answer, out);
     }
 

@@ -32,7 +32,16 @@ impl Publication {
         &self.message
     }
 
-    pub(in crate::broker) fn encoded(&self, encoding: Encoding) -> Bytes {
+    /// As bytes, for a subscriber that has missed so many before this one.
+    pub(in crate::broker) fn encoded(&self, encoding: Encoding, missed: u64) -> Bytes {
+        if missed > 0
+            && let Ok(message) = self
+                .message
+                .clone()
+                .with_header("missed", &missed.to_string())
+        {
+            return encode(&message, encoding);
+        }
         let place = match encoding {
             Encoding::Json => &self.json,
             _ => &self.binary,
@@ -164,17 +173,16 @@ fn pattern(name: &str) -> Answered<Pattern> {
 /// How a subscriber wants to be served when it is slow: the headers `overflow` and `depth`.
 fn policy(request: &Message) -> Answered<Policy> {
     let mut policy = Policy::default();
-    match request.header("overflow") {
-        None => {}
-        Some("drop-oldest") => policy.overflow = Overflow::DropOldest,
-        Some("drop-newest") => policy.overflow = Overflow::DropNewest,
-        Some("disconnect") => policy.overflow = Overflow::Disconnect,
-        Some(other) => {
-            let text = format!(
-                "overflow cannot be {other:?}: drop-oldest, drop-newest or disconnect is allowed"
-            );
-            return refused(Status::BadRequest, text);
-        }
+    if let Some(overflow) = request.header("overflow") {
+        policy.overflow = match Overflow::from_name(overflow) {
+            Some(overflow) => overflow,
+            None => {
+                let text = format!(
+                    "overflow cannot be {overflow:?}: drop-oldest, drop-newest or disconnect is allowed"
+                );
+                return refused(Status::BadRequest, text);
+            }
+        };
     }
     if let Some(depth) = request.header("depth") {
         policy.depth = match depth.parse() {

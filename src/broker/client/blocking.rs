@@ -1,0 +1,276 @@
+//! The calls of a client that block.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::options::{ClientOptions, SubscribeOptions};
+use super::{Client, ask};
+use crate::broker::error::Result;
+use crate::broker::message::{Message, MessageType};
+use crate::broker::server::QueueType;
+
+impl Client {
+    /// Connects to the broker at a URL, and waits for its first answer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Socket::dial`](crate::Socket::dial). [`Error::Refused`](crate::broker::Error::Refused) with
+    /// [`NoPermission`](crate::broker::Status::NoPermission) if the user or the password is wrong, or the broker wants one
+    /// and none is given, with [`BadRequest`](crate::broker::Status::BadRequest) if one is given and the broker has no
+    /// users, and with [`RateLimited`](crate::broker::Status::RateLimited) after too many failures.
+    /// [`Error::Auth`](crate::broker::Error::Auth) for a user or password that cannot be,
+    /// [`Error::Unprotected`](crate::broker::Error::Unprotected) for one that would go over a network in the clear.
+    pub fn connect(url: &str) -> Result<Self> {
+        Self::connect_with(url, &ClientOptions::default())
+    }
+
+    /// Connects to the broker at a URL, with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn connect_with(url: &str, options: &ClientOptions) -> Result<Self> {
+        let (client, dialing) = Self::begin(url, options)?;
+        dialing.start_and_wait(None)?;
+        let config = client.expect_ok(ask::bare(MessageType::ClientConfig, None)?)?;
+        client.greeted(&config)?;
+        Ok(client)
+    }
+
+    /// Another connection to the same broker, with the same options and the terms of this handle.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn copy(&self) -> Result<Self> {
+        Self::connect_with(&self.inner.url, &self.options_now())
+    }
+
+    /// As [`copy`](Self::copy), as another user.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub fn copy_as(&self, user: &str, password: &str) -> Result<Self> {
+        Self::connect_with(&self.inner.url, &self.options_for(user, password))
+    }
+
+    /// Asks the broker for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn heartbeat(&self) -> Result<()> {
+        self.expect_ok(ask::bare(MessageType::Heartbeat, None)?)
+            .map(drop)
+    }
+
+    // ---- functions ----
+
+    /// Calls a function and returns its answer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`](crate::broker::Error::Refused) with the status of an answer that is not OK;
+    /// [`Error::Socket`](crate::broker::Error::Socket) with [`TimedOut`](crate::Error::TimedOut) or
+    /// [`ConnectionReset`](crate::Error::ConnectionReset).
+    pub fn send(&self, function: &str, message: Message) -> Result<Message> {
+        self.expect_ok(message.addressed_to(MessageType::Request, function)?)
+    }
+
+    /// Calls a function and does not wait for the answer, which there will be none of.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Socket`](crate::broker::Error::Socket) if the request could not be handed to the system in time.
+    pub fn send_oneway(&self, function: &str, message: Message) -> Result<()> {
+        self.post(message.addressed_to(MessageType::Request, function)?)
+    }
+
+    // ---- queues ----
+
+    /// Puts a message into a queue. If that is full, the broker waits up to `wait` for room; [`Duration::MAX`] waits as
+    /// long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`](crate::broker::Error::Refused) with [`QueueFull`](crate::broker::Status::QueueFull) or
+    /// [`QueueNotFound`](crate::broker::Status::QueueNotFound), and as [`send`](Self::send).
+    pub fn offer(&self, queue: &str, message: Message, wait: Duration) -> Result<()> {
+        self.expect_ok(ask::offer(queue, message, wait)?).map(drop)
+    }
+
+    /// As [`offer`](Self::offer), and says into which queue the answer is to be put.
+    ///
+    /// # Errors
+    ///
+    /// As [`offer`](Self::offer).
+    pub fn offer_with_reply_to(
+        &self,
+        queue: &str,
+        reply_to: &str,
+        message: Message,
+        wait: Duration,
+    ) -> Result<()> {
+        self.offer(queue, message.with_reply_to(reply_to)?, wait)
+    }
+
+    /// Takes the oldest message out of a queue. If that is empty, the broker waits up to `wait` for one;
+    /// [`Duration::MAX`] waits as long as it takes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`](crate::broker::Error::Refused) with [`QueueEmpty`](crate::broker::Status::QueueEmpty) or
+    /// [`QueueNotFound`](crate::broker::Status::QueueNotFound), and as [`send`](Self::send).
+    pub fn poll(&self, queue: &str, wait: Duration) -> Result<Message> {
+        self.expect_ok(ask::poll(queue, wait)?)
+    }
+
+    /// Makes a queue that goes with this connection, for a number of messages; returns its name. Anybody who knows the
+    /// name may offer to it, only this client may poll it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`](crate::broker::Error::Refused) with [`LimitReached`](crate::broker::Status::LimitReached) or
+    /// [`BadRequest`](crate::broker::Status::BadRequest), and as [`send`](Self::send).
+    pub fn create_temporary_queue(&self, capacity: usize) -> Result<String> {
+        let answer = self.expect_ok(ask::temporary_queue(capacity)?)?;
+        Ok(ask::name(&answer))
+    }
+
+    // ---- topics ----
+
+    /// Publishes a message on a topic. Returns to how many subscribers it goes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`](crate::broker::Error::Refused) with [`TopicNotFound`](crate::broker::Status::TopicNotFound), and
+    /// as [`send`](Self::send).
+    pub fn publish(&self, topic: &str, message: Message) -> Result<usize> {
+        let answer = self.expect_ok(message.addressed_to(MessageType::Publish, topic)?)?;
+        Ok(ask::delivered(&answer))
+    }
+
+    /// Has a handler called with each message that is published on a topic, or on those that a pattern matches, from now
+    /// on. Handlers run one after the other on a thread of the client. A second subscription to the same takes the
+    /// place of the first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`](crate::broker::Error::Refused) with [`TopicNotFound`](crate::broker::Status::TopicNotFound), and
+    /// as [`send`](Self::send).
+    pub fn subscribe(
+        &self,
+        topic: &str,
+        handler: impl Fn(&Message) + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.subscribe_with(topic, &SubscribeOptions::default(), handler)
+    }
+
+    /// As [`subscribe`](Self::subscribe), with options that say what is missed by a client that does not keep up.
+    ///
+    /// # Errors
+    ///
+    /// As [`subscribe`](Self::subscribe), and [`Error::Refused`](crate::broker::Error::Refused) with
+    /// [`BadRequest`](crate::broker::Status::BadRequest) for a depth out of its range.
+    pub fn subscribe_with(
+        &self,
+        topic: &str,
+        options: &SubscribeOptions,
+        handler: impl Fn(&Message) + Send + Sync + 'static,
+    ) -> Result<()> {
+        let ask = ask::subscribe(topic, options)?;
+        let handling = self.handle(topic, Arc::new(handler))?;
+        self.expect_ok(ask.clone())?;
+        handling.stays(ask);
+        Ok(())
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`](crate::broker::Error::Refused) with [`TopicNotFound`](crate::broker::Status::TopicNotFound), and
+    /// as [`send`](Self::send). It is not made again in any case.
+    pub fn unsubscribe(&self, topic: &str) -> Result<()> {
+        self.forget_subscription(topic);
+        self.expect_ok(ask::bare(MessageType::Unsubscribe, topic)?)
+            .map(drop)
+    }
+
+    // ---- management ----
+
+    /// Makes a queue; see [`Broker::create_queue`](crate::broker::Broker::create_queue). For administrators.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`](crate::broker::Error::Refused) with [`NoPermission`](crate::broker::Status::NoPermission) and
+    /// what the broker's method says, and as [`send`](Self::send).
+    pub fn create_queue(&self, name: &str, capacity: usize, queue_type: QueueType) -> Result<()> {
+        self.expect_ok(ask::queue(name, capacity, queue_type)?)
+            .map(drop)
+    }
+
+    /// Removes a queue, if it exists. For administrators.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_queue`](Self::create_queue).
+    pub fn remove_queue(&self, name: &str) -> Result<()> {
+        self.expect_ok(ask::bare(MessageType::RemoveQueue, name)?)
+            .map(drop)
+    }
+
+    /// Makes a topic. For administrators.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_queue`](Self::create_queue).
+    pub fn create_topic(&self, name: &str) -> Result<()> {
+        self.expect_ok(ask::bare(MessageType::CreateTopic, name)?)
+            .map(drop)
+    }
+
+    /// Removes a topic, if it exists. For administrators.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_queue`](Self::create_queue).
+    pub fn remove_topic(&self, name: &str) -> Result<()> {
+        self.expect_ok(ask::bare(MessageType::RemoveTopic, name)?)
+            .map(drop)
+    }
+
+    // ---- any request ----
+
+    /// Sends any request, and returns the answer whatever its status.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Socket`](crate::broker::Error::Socket).
+    pub fn request(&self, message: Message) -> Result<Message> {
+        self.ask(message)
+    }
+
+    /// Sends any request as one that is not answered.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_oneway`](Self::send_oneway).
+    pub fn request_oneway(&self, message: Message) -> Result<()> {
+        self.post(message)
+    }
+
+    fn expect_ok(&self, request: Message) -> Result<Message> {
+        ask::accepted(self.ask(request)?)
+    }
+
+    /// Closes the connection: every clone of the client is closed then. Requests that wait for their answer fail.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](crate::Error::TimedOut) when the broker did not read in time what was sent last.
+    pub fn close(&self) -> Result<()> {
+        Ok(self.inner.core.close()?)
+    }
+}
