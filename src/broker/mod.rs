@@ -18,7 +18,10 @@ mod hub;
 mod json;
 mod message;
 mod pool;
-#[cfg_attr(not(test), expect(dead_code, reason = "durable queues use the rest"))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "durable queues use the rest")
+)]
 mod queue;
 mod router;
 mod server;

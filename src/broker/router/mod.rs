@@ -458,6 +458,7 @@ impl Router {
                 match dead.cause {
                     super::queue::Cause::Expired => self.stats.expired += 1,
                     super::queue::Cause::Evicted => self.stats.evicted += 1,
+                    super::queue::Cause::Rejected | super::queue::Cause::TooManyAttempts => {}
                 }
             }
             for woken in std::mem::take(&mut self.effects.woken) {
