@@ -12,7 +12,8 @@ use super::auth::{check_password, check_user};
 use super::caller::{Caller, Credentials, Desk, Security};
 use super::error::{Error, Result};
 use super::message::{Message, MessageType, Status};
-use super::server::{QueueType, is_private};
+use super::queues::{QueueOptions, QueueType};
+use super::server::is_private;
 use crate::engine::{Core, Dialing, Patience, lock};
 use crate::options::{EndpointOptions, SocketOptions};
 use crate::protocols::CtxId;
@@ -230,8 +231,11 @@ impl Client {
         self.offer(queue, message.with_reply_to(reply_to)?, wait)
     }
 
-    /// Takes the oldest message out of a queue. If that is empty, the broker waits up to `wait` for one;
-    /// [`Duration::MAX`] waits as long as it takes.
+    /// Takes the next message out of a queue: the oldest of those with the highest priority. If there is none, the broker
+    /// waits up to `wait` for one; [`Duration::MAX`] waits as long as it takes.
+    ///
+    /// A durable queue keeps the message until it is here. If the connection breaks at the wrong moment it may come twice;
+    /// from other queues it may be lost then. [`poll_leased`](Self::poll_leased) keeps it until it is dealt with.
     ///
     /// # Errors
     ///
@@ -240,8 +244,9 @@ impl Client {
     pub fn poll(&self, queue: &str, wait: Duration) -> Result<Message> {
         let ask = Message::plain_text(None, "", "")?
             .addressed_to(MessageType::Poll, queue)?
+            .with_header("confirm", "true")?
             .with_timeout(millis(wait))?;
-        self.expect_ok(ask)
+        self.confirm(queue, self.expect_ok(ask)?)
     }
 
     /// Makes a queue that goes with this connection, for a number of messages; returns its name. Anybody who knows the
@@ -363,13 +368,34 @@ impl Client {
     /// [`Error::Refused`] with [`NoPermission`](super::Status::NoPermission) and what the broker's method says, and as
     /// [`send`](Self::send).
     pub fn create_queue(&self, name: &str, capacity: usize, queue_type: QueueType) -> Result<()> {
-        let kind = match queue_type {
-            QueueType::Bounded => "BOUNDED",
-            QueueType::Circular => "CIRCULAR",
-        };
-        let fields = json!({ "name": name, "capacity": capacity, "type": kind });
-        self.manage(MessageType::CreateQueue, Some(name), &fields)
+        self.create_queue_with(name, &QueueOptions::new(capacity).queue_type(queue_type))
+    }
+
+    /// Makes a queue with options; see [`Broker::create_queue_with`](super::Broker::create_queue_with). For
+    /// administrators.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_queue`](Self::create_queue), and what the broker's method says.
+    pub fn create_queue_with(&self, name: &str, options: &QueueOptions) -> Result<()> {
+        self.manage(MessageType::CreateQueue, Some(name), &options.to_json(name))
             .map(drop)
+    }
+
+    /// Moves dead letters back to the queues that they came from, or into the queue `to`, as long as there is room. Those
+    /// whose queue is full or gone stay. For administrators.
+    ///
+    /// Returns how many were moved: 10,000 at most, so that others are served in between.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`] with [`QueueNotFound`](super::Status::QueueNotFound), and as
+    /// [`create_queue`](Self::create_queue).
+    pub fn redrive(&self, queue: &str, to: Option<&str>) -> Result<usize> {
+        let fields = to.map_or(Value::Null, |to| json!({ "to": to }));
+        let answer = self.manage(MessageType::RedriveQueue, Some(queue), &fields)?;
+        let moved = answer.payload_data()?["moved"].as_u64().unwrap_or(0);
+        Ok(usize::try_from(moved).unwrap_or(usize::MAX))
     }
 
     /// Removes a queue, if it exists. For administrators.
@@ -446,7 +472,7 @@ impl Client {
         lock(&self.inner.desk).missed
     }
 
-    fn expect_ok(&self, message: Message) -> Result<Message> {
+    pub(super) fn expect_ok(&self, message: Message) -> Result<Message> {
         let answer = self.ask(message)?;
         if answer.is_ok() {
             Ok(answer)
@@ -544,7 +570,7 @@ fn matching(handlers: &HashMap<String, Handler>, topic: Option<&str>) -> Vec<Han
 }
 
 /// A wait as the protocol has it: milliseconds, -1 for as long as it takes.
-fn millis(wait: Duration) -> i64 {
+pub(super) fn millis(wait: Duration) -> i64 {
     if wait == Duration::MAX {
         -1
     } else {

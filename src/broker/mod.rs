@@ -16,6 +16,7 @@ mod error;
 mod functions;
 mod hub;
 mod json;
+mod leased;
 mod message;
 mod pool;
 #[cfg_attr(
@@ -23,6 +24,7 @@ mod pool;
     expect(dead_code, unused_imports, reason = "durable queues use the rest")
 )]
 mod queue;
+mod queues;
 mod router;
 mod server;
 #[cfg_attr(not(test), expect(dead_code, unused_imports))]
@@ -38,6 +40,7 @@ pub use endpoints::{Attached, Endpoint, EndpointKind, EndpointStatus};
 pub use error::{Error, Refusal, Result};
 pub use functions::HandlerError;
 pub use json::{JsonError, JsonFault};
+pub use leased::{Leased, Nack};
 pub use message::limits::{
     MAX_DESTINATION, MAX_HEADER_BYTES, MAX_HEADER_KEY, MAX_HEADERS, MAX_MIMETYPE, MAX_NESTING,
     MAX_REQUEST_ID, MAX_SUBJECT, check_name, check_pattern, is_reserved,
@@ -45,5 +48,6 @@ pub use message::limits::{
 pub use message::{
     Category, Charset, ExpiryUnit, Field, Message, MessageError, MessageSize, MessageType, Status,
 };
+pub use queues::{QueueOptions, QueueStatus, QueueType};
 pub use router::Stats;
-pub use server::{Broker, BrokerOptions, QueueStatus, QueueType};
+pub use server::{Broker, BrokerOptions};

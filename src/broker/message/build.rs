@@ -181,7 +181,8 @@ impl Message {
         Ok(self.with_expires_at(at))
     }
 
-    /// Sets a header, in place of one with the same key. The broker passes headers on and does not read them.
+    /// Sets a header, in place of one with the same key. The broker passes headers on; docs/broker-protocol.md
+    /// says which of them it reads.
     ///
     /// A key is 1 to [`MAX_HEADER_KEY`](crate::broker::MAX_HEADER_KEY) visible ASCII characters. There may be
     /// [`MAX_HEADERS`](crate::broker::MAX_HEADERS), of [`MAX_HEADER_BYTES`](crate::broker::MAX_HEADER_BYTES) together.
@@ -191,6 +192,13 @@ impl Message {
     /// What is outside these limits, by name.
     pub fn with_header(self, key: &str, value: &str) -> Result<Self, MessageError> {
         self.try_with(|fields| fields.headers.set(key, value).map(|_| ()))
+    }
+
+    pub(in crate::broker) fn without_header(self, key: &str) -> Self {
+        if self.header(key).is_none() {
+            return self;
+        }
+        self.with(|fields| fields.headers.remove(key))
     }
 
     /// What it asks for, and of which queue, topic or function.

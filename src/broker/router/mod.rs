@@ -20,12 +20,15 @@ use super::topics::{self, Topics};
 
 mod access;
 mod admin;
+mod dead_letters;
 mod functions;
+mod leases;
 mod publishing;
 mod queues;
 
 pub(super) use access::Credentials;
 pub(super) use admin::QueueStatus;
+pub(super) use dead_letters::configure;
 pub(super) use functions::{Handler, OwnHandler, Returned};
 pub(super) use publishing::Publication;
 
@@ -74,6 +77,9 @@ pub(super) struct Now {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry(pub(super) Message);
 
+/// The priority of what says nothing of its own.
+const DEFAULT_PRIORITY: u8 = 4;
+
 impl Item for Entry {
     fn bytes(&self) -> usize {
         self.0.size().total
@@ -86,6 +92,14 @@ impl Item for Entry {
     fn durable(&self) -> bool {
         self.0.is_durable()
     }
+
+    fn priority(&self) -> u8 {
+        leases::offered_number(&self.0, "priority").unwrap_or(DEFAULT_PRIORITY)
+    }
+
+    fn delay(&self) -> i64 {
+        leases::offered_number(&self.0, "delay").unwrap_or(0)
+    }
 }
 
 /// An item on its way to a client, and the queue it comes from.
@@ -94,6 +108,8 @@ impl Item for Entry {
 pub(super) struct InTransit {
     pub(super) queue: Arc<str>,
     pub(super) delivery: Delivery<Entry>,
+    /// How long its client keeps it once it has it; without, it is the client's for good.
+    pub(super) keep: Option<leases::Keep>,
 }
 
 /// Something to do.
@@ -140,6 +156,7 @@ pub(super) struct Router {
     sessions: HashMap<SessionId, Session>,
     waiting: HashMap<WaiterId, Waiting>,
     deadlines: BTreeSet<(Instant, WaiterId)>,
+    alarms: leases::Alarms,
     last_waiter: WaiterId,
     effects: Effects<Entry>,
     stats: Stats,
@@ -153,6 +170,8 @@ struct Session {
     waiting: BTreeSet<WaiterId>,
     /// What it does, if it is an endpoint.
     endpoint: Option<Arc<Shown>>,
+    /// Queues in which it has had leases as long as itself.
+    leased: BTreeSet<Arc<str>>,
 }
 
 /// A request that waits at a queue.
@@ -179,6 +198,12 @@ pub struct Stats {
     pub expired: u64,
     /// Items that a circular queue let go.
     pub evicted: u64,
+    /// Items that were rejected, or tried too often.
+    pub failed_items: u64,
+    /// Items that went into the queue for dead letters of their queue.
+    pub dead_letters: u64,
+    /// Items that should have, but there was no room.
+    pub dead_letters_lost: u64,
     /// Function calls.
     pub calls: u64,
 }
@@ -205,6 +230,7 @@ impl Router {
             sessions: HashMap::new(),
             waiting: HashMap::new(),
             deadlines: BTreeSet::new(),
+            alarms: leases::Alarms::default(),
             last_waiter: 0,
             effects: Effects::default(),
             stats: Stats::default(),
@@ -249,7 +275,7 @@ impl Router {
             return;
         };
         self.topics.drop_session(id);
-        let mut touched = BTreeSet::new();
+        let mut touched = session.leased;
         for waiter in session.waiting {
             if let Some(waiting) = self.forget(waiter) {
                 touched.insert(waiting.queue);
@@ -258,6 +284,7 @@ impl Router {
         for name in touched {
             if let Some(queue) = self.queues.get_mut(&name) {
                 queue.drop_session(id, now.ms, &mut self.effects);
+                self.alarms.set(&name, queue.next_event(), now);
             }
         }
         for name in session.temporary {
@@ -307,6 +334,9 @@ impl Router {
         match request.kind() {
             MessageType::Offer => self.offer(session, request, now),
             MessageType::Poll => self.poll(session, request, now, out),
+            MessageType::Ack | MessageType::Nack | MessageType::Extend => {
+                self.end_lease(session, request, now)
+            }
             MessageType::Request => self.call(session, request, out),
             MessageType::Publish => self.publish(session, request, now, out),
             MessageType::Subscribe => self.subscribe(session, request, now, out),
@@ -349,10 +379,11 @@ impl Router {
 
     /// When [`timeout`](Self::timeout) is to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|&(at, _)| at)
+        let waits = self.deadlines.first().map(|&(at, _)| at);
+        waits.into_iter().chain(self.alarms.first()).min()
     }
 
-    /// Ends the waits whose time is over.
+    /// Ends the waits whose time is over, and does what is due in queues.
     pub(super) fn timeout(&mut self, now: Now, out: &mut Outputs) {
         while let Some(&(at, waiter)) = self.deadlines.first()
             && at <= now.at
@@ -360,6 +391,7 @@ impl Router {
             self.deadlines.pop_first();
             self.give_up(waiter, None, now, out);
         }
+        self.ring(now, out);
         self.carry_out(now, out);
     }
 
@@ -390,6 +422,7 @@ impl Router {
             // Its outcome is among the effects already.
             return;
         }
+        self.look_at(&waiting.queue, now);
         let (status, text) = why.unwrap_or_else(|| match waiting.request.kind() {
             MessageType::Poll => (Status::QueueEmpty, "nothing came into the queue in time"),
             _ => (Status::QueueFull, "no room came up in the queue in time"),
@@ -455,11 +488,7 @@ impl Router {
     fn carry_out(&mut self, now: Now, out: &mut Outputs) {
         while !self.effects.woken.is_empty() || !self.effects.dead.is_empty() {
             for dead in std::mem::take(&mut self.effects.dead) {
-                match dead.cause {
-                    super::queue::Cause::Expired => self.stats.expired += 1,
-                    super::queue::Cause::Evicted => self.stats.evicted += 1,
-                    super::queue::Cause::Rejected | super::queue::Cause::TooManyAttempts => {}
-                }
+                self.bury(dead, now);
             }
             for woken in std::mem::take(&mut self.effects.woken) {
                 self.woken(woken.waiter, woken.outcome, now, out);
@@ -482,6 +511,7 @@ impl Router {
                 let item = InTransit {
                     queue: waiting.queue,
                     delivery,
+                    keep: None,
                 };
                 // It may have lost the right while it waited.
                 match self.check_queue(waiting.session, Action::Poll, &item.queue) {
