@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::queues::check_owner;
 use super::{Answered, Entry, InTransit, Now, Outputs, Router, refused};
 use crate::broker::auth::Action;
 use crate::broker::message::limits::{MAX_HEADER_BYTES, MAX_HEADERS};
@@ -143,12 +144,7 @@ impl Router {
         let Some((name, queue)) = self.queues.get_key_value(name) else {
             return refused(Status::QueueNotFound, super::queues::not_found(name));
         };
-        if queue.config().owner.is_some_and(|owner| owner != session) {
-            return refused(
-                Status::NoPermission,
-                format!("only the client that made the queue {name} may poll it"),
-            );
-        }
+        check_owner(queue, session, name)?;
         Ok(name.clone())
     }
 

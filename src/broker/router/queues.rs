@@ -63,12 +63,7 @@ impl Router {
         let Some(queue) = self.queues.get_mut(&name) else {
             return refused(Status::QueueNotFound, not_found(&name));
         };
-        if queue.config().owner.is_some_and(|owner| owner != session) {
-            return refused(
-                Status::NoPermission,
-                format!("only the client that made the queue {name} may poll it"),
-            );
-        }
+        check_owner(queue, session, &name)?;
         Keep::wanted(session, request, queue.config())?;
         let until = waiter.map(|(_, until)| until);
         let waiter = waiter.map(|(waiter, _)| waiter);
@@ -180,6 +175,17 @@ impl Router {
             self.carry_out(now, out);
         }
     }
+}
+
+/// Refuses who did not make a temporary queue.
+pub(super) fn check_owner(queue: &Queue<Entry>, session: SessionId, name: &str) -> Answered<()> {
+    if queue.config().owner.is_some_and(|owner| owner != session) {
+        return refused(
+            Status::NoPermission,
+            format!("only the client that made the queue {name} may poll it"),
+        );
+    }
+    Ok(())
 }
 
 pub(super) fn not_found(name: &str) -> String {
