@@ -95,8 +95,7 @@ impl Router {
         let left = match self.queues.get_mut(name) {
             None => 0,
             Some(queue) => {
-                // Newest first, so that a poll that came to wait meanwhile does not get one before an older one.
-                for delivery in stay.into_iter().rev() {
+                for delivery in stay {
                     queue.put_back(delivery, now.ms, &mut self.effects);
                 }
                 queue.stats(now.ms).size
