@@ -325,7 +325,8 @@ impl Caller {
     fn keep(&mut self, queue: Box<str>, answer: Letter, io: &mut dyn Io) {
         if let Some(token) = answer.header(LEASE_TOKEN) {
             let back = bare(MessageType::Nack, &*queue)
-                .and_then(|nack| nack.with_header(LEASE_TOKEN, token));
+                .and_then(|nack| nack.with_header(LEASE_TOKEN, token))
+                .and_then(|nack| nack.with_header("delay", "0"));
             if let Ok(back) = back {
                 self.says.push_back(back.with_oneway(true));
             }

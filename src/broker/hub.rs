@@ -482,7 +482,7 @@ impl Hub {
             let _ = message.header_append_u32(FIRST_HOP);
             link.ready = io.push(link.pipe, &message);
             if let Some(item) = item {
-                self.router.delivered(item);
+                self.router.delivered(item, || Now::read(io.now()));
             }
         }
     }

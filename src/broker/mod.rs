@@ -15,11 +15,16 @@ mod error;
 mod functions;
 mod hub;
 mod json;
+mod leased;
 mod message;
 mod options;
 mod pool;
-#[cfg_attr(not(test), expect(dead_code, reason = "durable queues use the rest"))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "durable queues use the rest")
+)]
 mod queue;
+mod queues;
 mod router;
 mod server;
 #[cfg_attr(not(test), expect(dead_code, unused_imports))]
@@ -40,6 +45,7 @@ pub use endpoints::{Attached, Endpoint, EndpointKind, EndpointStatus};
 pub use error::{Error, Refusal, Result};
 pub use functions::HandlerError;
 pub use json::{JsonError, JsonFault};
+pub use leased::{Leased, Nack};
 pub use message::limits::{
     MAX_DESTINATION, MAX_HEADER_BYTES, MAX_HEADER_KEY, MAX_HEADERS, MAX_MIMETYPE, MAX_NESTING,
     MAX_REQUEST_ID, MAX_SUBJECT, check_name, check_pattern, is_reserved,
@@ -48,6 +54,7 @@ pub use message::{
     Category, Charset, ExpiryUnit, Field, Message, MessageError, MessageSize, MessageType, Status,
 };
 pub use options::BrokerOptions;
+pub use queues::{QueueOptions, QueueStatus, QueueType};
 pub use router::Stats;
-pub use server::{Broker, QueueStatus, QueueType};
+pub use server::Broker;
 pub use topics::Overflow;

@@ -10,8 +10,8 @@ use super::error::{Error, Result};
 use super::hub::{Hub, Machine, Shared};
 use super::options::BrokerOptions;
 use super::pool::Pool;
-use super::queue::{Config, Kind};
-use super::router::{QueueStatus as Inner, Router, Stats};
+use super::queues::{QueueOptions, QueueStatus, QueueType};
+use super::router::{Router, Stats};
 use crate::address::Address;
 use crate::engine::{Core, Listening, Patience, lock};
 use crate::options::{EndpointOptions, SocketOptions};
@@ -23,39 +23,6 @@ use crate::url::{Transport, Url};
 const ENVELOPE: usize = 128 * 1024;
 /// Threads that check passwords. Hashing uses a processor fully; more would take those of everybody else.
 const LOGINS: usize = 2;
-
-/// Whether a queue that is full refuses offers or lets its oldest messages go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum QueueType {
-    /// Offers to a full queue wait, and are refused when their time is over.
-    #[default]
-    Bounded,
-    /// A full queue lets its oldest message go for each new one.
-    Circular,
-}
-
-/// A queue at a moment. For one that does not exist everything is empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QueueStatus {
-    /// Its name.
-    pub name: String,
-    /// Whether it exists.
-    pub exists: bool,
-    /// What it does when it is full; `None` if it does not exist.
-    pub queue_type: Option<QueueType>,
-    /// Whether it goes with the client that made it.
-    pub temporary: bool,
-    /// Whether its durable messages outlive the broker.
-    pub durable: bool,
-    /// Messages it holds at most.
-    pub capacity: usize,
-    /// Messages in it.
-    pub size: usize,
-    /// Their bytes.
-    pub bytes: usize,
-}
 
 /// A broker: it manages queues, topics and functions for clients that connect to it.
 ///
@@ -179,10 +146,17 @@ impl Broker {
     /// [`Conflict`](super::Status::Conflict) if there is a different one, and
     /// [`LimitReached`](super::Status::LimitReached).
     pub fn create_queue(&self, name: &str, capacity: usize, queue_type: QueueType) -> Result<bool> {
-        let config = match queue_type {
-            QueueType::Bounded => Config::bounded(capacity),
-            QueueType::Circular => Config::circular(capacity),
-        };
+        self.create_queue_with(name, &QueueOptions::new(capacity).queue_type(queue_type))
+    }
+
+    /// As [`create_queue`](Self::create_queue), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_queue`](Self::create_queue); [`QueueNotFound`](super::Status::QueueNotFound) if there is no queue for
+    /// the dead letters, and [`BadRequest`](super::Status::BadRequest) for options that cannot be.
+    pub fn create_queue_with(&self, name: &str, options: &QueueOptions) -> Result<bool> {
+        let config = options.to_config()?;
         let created = self
             .shared
             .with(|router, _, _| router.create_queue(name, config));
@@ -193,7 +167,8 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with [`BadRequest`](super::Status::BadRequest) for a temporary queue.
+    /// [`Error::Refused`] with [`BadRequest`](super::Status::BadRequest) for a temporary queue, and with
+    /// [`Conflict`](super::Status::Conflict) if another queue sends its dead letters there.
     pub fn remove_queue(&self, name: &str) -> Result<bool> {
         let removed = self.shared.with(|router, now, out| {
             let removed = router.remove_queue(name, now);
@@ -328,22 +303,4 @@ fn serve(core: &Core) {
         )
         .is_ok()
     {}
-}
-
-impl From<Inner> for QueueStatus {
-    fn from(inner: Inner) -> Self {
-        Self {
-            name: inner.name,
-            exists: inner.exists,
-            queue_type: inner.kind.map(|kind| match kind {
-                Kind::Bounded => QueueType::Bounded,
-                Kind::Circular => QueueType::Circular,
-            }),
-            temporary: inner.temporary,
-            durable: inner.durable,
-            capacity: inner.capacity,
-            size: inner.size,
-            bytes: inner.bytes,
-        }
-    }
 }

@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::options::SubscribeOptions;
 use crate::broker::error::{Error, Result};
 use crate::broker::message::{Message, MessageType, Status};
-use crate::broker::server::QueueType;
+use crate::broker::queues::QueueOptions;
 use crate::broker::topics::Overflow;
 
 /// A request without content.
-pub(super) fn bare<'a>(
+pub(in crate::broker) fn bare<'a>(
     kind: MessageType,
     destination: impl Into<Option<&'a str>>,
 ) -> Result<Message> {
@@ -24,7 +24,17 @@ pub(super) fn offer(queue: &str, message: Message, wait: Duration) -> Result<Mes
 }
 
 pub(super) fn poll(queue: &str, wait: Duration) -> Result<Message> {
-    Ok(bare(MessageType::Poll, queue)?.with_timeout(millis(wait))?)
+    let ask = bare(MessageType::Poll, queue)?.with_header("confirm", "true")?;
+    Ok(ask.with_timeout(millis(wait))?)
+}
+
+pub(in crate::broker) fn poll_leased(
+    queue: &str,
+    wait: Duration,
+    lease: Duration,
+) -> Result<Message> {
+    let ask = bare(MessageType::Poll, queue)?.with_header("lease", &lease_millis(lease))?;
+    Ok(ask.with_timeout(millis(wait))?)
 }
 
 pub(super) fn subscribe(topic: &str, options: &SubscribeOptions) -> Result<Message> {
@@ -43,13 +53,21 @@ pub(super) fn temporary_queue(capacity: usize) -> Result<Message> {
     Ok(Message::data(None, "", &fields)?.addressed_to(MessageType::CreateTempQueue, None)?)
 }
 
-pub(super) fn queue(name: &str, capacity: usize, queue_type: QueueType) -> Result<Message> {
-    let kind = match queue_type {
-        QueueType::Bounded => "BOUNDED",
-        QueueType::Circular => "CIRCULAR",
-    };
-    let fields = json!({ "name": name, "capacity": capacity, "type": kind });
-    Ok(Message::data(None, "", &fields)?.addressed_to(MessageType::CreateQueue, name)?)
+pub(super) fn queue(name: &str, options: &QueueOptions) -> Result<Message> {
+    let ask = Message::data(None, "", options.to_json(name))?;
+    Ok(ask.addressed_to(MessageType::CreateQueue, name)?)
+}
+
+pub(super) fn redrive(queue: &str, to: Option<&str>) -> Result<Message> {
+    let fields = to.map_or(json!({}), |to| json!({ "to": to }));
+    let ask = Message::data(None, "", &fields)?;
+    Ok(ask.addressed_to(MessageType::RedriveQueue, queue)?)
+}
+
+/// How many messages were moved.
+pub(super) fn moved(answer: &Message) -> Result<usize> {
+    let moved = answer.payload_data()?["moved"].as_u64().unwrap_or(0);
+    Ok(usize::try_from(moved).unwrap_or(usize::MAX))
 }
 
 /// Why the broker refuses what was asked, if it does.
@@ -105,10 +123,18 @@ impl Config {
 }
 
 /// A wait as the protocol has it: milliseconds, -1 for as long as it takes.
-fn millis(wait: Duration) -> i64 {
+pub(in crate::broker) fn millis(wait: Duration) -> i64 {
     if wait == Duration::MAX {
         -1
     } else {
         i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// A lease as the protocol has it.
+pub(in crate::broker) fn lease_millis(time: Duration) -> String {
+    match millis(time) {
+        -1 => "session".into(),
+        ms => ms.to_string(),
     }
 }

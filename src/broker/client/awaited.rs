@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::options::{ClientOptions, SubscribeOptions};
 use super::{Client, ask};
 use crate::broker::error::Result;
+use crate::broker::leased::arrived;
 use crate::broker::message::{Message, MessageType};
-use crate::broker::server::QueueType;
+use crate::broker::queues::{QueueOptions, QueueType};
 
 impl Client {
     /// [`connect`](Self::connect), awaited.
@@ -159,8 +160,14 @@ impl Client {
     ///
     /// As [`poll`](Self::poll).
     pub async fn poll_async(&self, queue: &str, wait: Duration) -> Result<Message> {
-        let ask = ask::poll(queue, wait)?;
-        self.expect_ok_async(ask).await
+        let answer = self.expect_ok_async(ask::poll(queue, wait)?).await?;
+        let (message, word) = arrived(queue, answer)?;
+        if let Some(word) = word {
+            // Without waiting: a future that is dropped here would have the message and not give it. If the word does not
+            // get there, the message comes again.
+            let _ = self.post_now(word);
+        }
+        Ok(message)
     }
 
     /// [`create_temporary_queue`](Self::create_temporary_queue), awaited.
@@ -269,8 +276,36 @@ impl Client {
         capacity: usize,
         queue_type: QueueType,
     ) -> Result<()> {
-        let ask = ask::queue(name, capacity, queue_type)?;
+        let options = QueueOptions::new(capacity).queue_type(queue_type);
+        self.create_queue_with_async(name, &options).await
+    }
+
+    /// [`create_queue_with`](Self::create_queue_with), awaited.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the request up; it may have been carried out.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_queue_with`](Self::create_queue_with).
+    pub async fn create_queue_with_async(&self, name: &str, options: &QueueOptions) -> Result<()> {
+        let ask = ask::queue(name, options)?;
         self.expect_ok_async(ask).await.map(drop)
+    }
+
+    /// [`redrive`](Self::redrive), awaited.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future gives the request up; it may have been carried out.
+    ///
+    /// # Errors
+    ///
+    /// As [`redrive`](Self::redrive).
+    pub async fn redrive_async(&self, queue: &str, to: Option<&str>) -> Result<usize> {
+        let answer = self.expect_ok_async(ask::redrive(queue, to)?).await?;
+        ask::moved(&answer)
     }
 
     /// [`remove_queue`](Self::remove_queue), awaited.
@@ -343,7 +378,7 @@ impl Client {
         self.post_async(message).await
     }
 
-    async fn expect_ok_async(&self, request: Message) -> Result<Message> {
+    pub(in crate::broker) async fn expect_ok_async(&self, request: Message) -> Result<Message> {
         ask::accepted(self.ask_async(request).await?)
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use super::options::{ClientOptions, SubscribeOptions};
 use super::{Client, ask};
 use crate::broker::error::Result;
+use crate::broker::leased::arrived;
 use crate::broker::message::{Message, MessageType};
-use crate::broker::server::QueueType;
+use crate::broker::queues::{QueueOptions, QueueType};
 
 impl Client {
     /// Connects to the broker at a URL, and waits for its first answer.
@@ -115,15 +116,24 @@ impl Client {
         self.offer(queue, message.with_reply_to(reply_to)?, wait)
     }
 
-    /// Takes the oldest message out of a queue. If that is empty, the broker waits up to `wait` for one;
-    /// [`Duration::MAX`] waits as long as it takes.
+    /// Takes the next message out of a queue: the oldest of those with the highest priority. If there is none, the broker
+    /// waits up to `wait` for one; [`Duration::MAX`] waits as long as it takes.
+    ///
+    /// A durable queue keeps the message until it is here. If the connection breaks at the wrong moment it may come twice;
+    /// from other queues it may be lost then. [`poll_leased`](Self::poll_leased) keeps it until it is dealt with.
     ///
     /// # Errors
     ///
     /// [`Error::Refused`](crate::broker::Error::Refused) with [`QueueEmpty`](crate::broker::Status::QueueEmpty) or
     /// [`QueueNotFound`](crate::broker::Status::QueueNotFound), and as [`send`](Self::send).
     pub fn poll(&self, queue: &str, wait: Duration) -> Result<Message> {
-        self.expect_ok(ask::poll(queue, wait)?)
+        let answer = self.expect_ok(ask::poll(queue, wait)?)?;
+        let (message, word) = arrived(queue, answer)?;
+        if let Some(word) = word {
+            // If it does not get there, the message comes again; here it is nevertheless.
+            let _ = self.post(word);
+        }
+        Ok(message)
     }
 
     /// Makes a queue that goes with this connection, for a number of messages; returns its name. Anybody who knows the
@@ -207,8 +217,30 @@ impl Client {
     /// [`Error::Refused`](crate::broker::Error::Refused) with [`NoPermission`](crate::broker::Status::NoPermission) and
     /// what the broker's method says, and as [`send`](Self::send).
     pub fn create_queue(&self, name: &str, capacity: usize, queue_type: QueueType) -> Result<()> {
-        self.expect_ok(ask::queue(name, capacity, queue_type)?)
-            .map(drop)
+        self.create_queue_with(name, &QueueOptions::new(capacity).queue_type(queue_type))
+    }
+
+    /// Makes a queue with options; see [`Broker::create_queue_with`](crate::broker::Broker::create_queue_with). For
+    /// administrators.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_queue`](Self::create_queue), and what the broker's method says.
+    pub fn create_queue_with(&self, name: &str, options: &QueueOptions) -> Result<()> {
+        self.expect_ok(ask::queue(name, options)?).map(drop)
+    }
+
+    /// Moves dead letters back to the queues that they came from, or into the queue `to`, as long as there is room. Those
+    /// whose queue is full or gone stay. For administrators.
+    ///
+    /// Returns how many were moved: 10,000 at most, so that others are served in between.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Refused`](crate::broker::Error::Refused) with [`QueueNotFound`](crate::broker::Status::QueueNotFound),
+    /// and as [`create_queue`](Self::create_queue).
+    pub fn redrive(&self, queue: &str, to: Option<&str>) -> Result<usize> {
+        ask::moved(&self.expect_ok(ask::redrive(queue, to)?)?)
     }
 
     /// Removes a queue, if it exists. For administrators.
@@ -261,7 +293,7 @@ impl Client {
         self.post(message)
     }
 
-    fn expect_ok(&self, request: Message) -> Result<Message> {
+    pub(in crate::broker) fn expect_ok(&self, request: Message) -> Result<Message> {
         ask::accepted(self.ask(request)?)
     }
 

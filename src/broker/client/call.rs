@@ -115,6 +115,12 @@ impl Client {
         errand.send(Some(self.terms.timeout))
     }
 
+    /// As [`post`](Self::post), if that needs no waiting.
+    pub(super) fn post_now(&self, request: Message) -> Result<()> {
+        let mut errand = Errand::begin(self, request.with_oneway(true))?;
+        errand.send(Some(Duration::ZERO))
+    }
+
     pub(super) async fn post_async(&self, request: Message) -> Result<()> {
         let mut errand = Errand::begin(self, request.with_oneway(true))?;
         errand.send_async(Some(self.terms.timeout)).await

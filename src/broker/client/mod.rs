@@ -3,7 +3,7 @@
 //! A request is made the same way by calls that block and calls that are awaited: `ask` says what goes out and what an
 //! answer means, `call` takes it there and back, again if it may be repeated.
 
-mod ask;
+pub(super) mod ask;
 mod awaited;
 mod blocking;
 mod call;

@@ -125,7 +125,8 @@ impl Link {
     /// An item has gone to a peer.
     pub(super) fn delivered(&self, item: InTransit) {
         self.shown.sent();
-        self.shared.with(|router, _, _| router.delivered(item));
+        self.shared
+            .with(|router, now, _| router.delivered(item, || now));
     }
 
     /// An item could not go to a peer: it goes back to its place.

@@ -181,8 +181,8 @@ impl Message {
         Ok(self.with_expires_at(at))
     }
 
-    /// Sets a header, in place of one with the same key. The broker passes headers on. A few keys mean something to it:
-    /// docs/broker-protocol.md says which.
+    /// Sets a header, in place of one with the same key. The broker passes headers on; docs/broker-protocol.md
+    /// says which of them it reads.
     ///
     /// A key is 1 to [`MAX_HEADER_KEY`](crate::broker::MAX_HEADER_KEY) visible ASCII characters. There may be
     /// [`MAX_HEADERS`](crate::broker::MAX_HEADERS), of [`MAX_HEADER_BYTES`](crate::broker::MAX_HEADER_BYTES) together.
@@ -195,6 +195,9 @@ impl Message {
     }
 
     pub(in crate::broker) fn without_header(self, key: &str) -> Self {
+        if self.header(key).is_none() {
+            return self;
+        }
         self.with(|fields| fields.headers.remove(key))
     }
 

@@ -1,4 +1,4 @@
-//! Keys and values that travel with a message and mean nothing to the broker.
+//! Keys and values that travel with a message. The broker knows a few of them.
 
 use std::collections::BTreeMap;
 
@@ -36,9 +36,14 @@ impl Headers {
     }
 
     pub(in crate::broker) fn remove(&mut self, key: &str) {
-        if let Some(value) = self.entries.remove(key) {
-            self.bytes -= key.len() + value.len();
+        if let Some(old) = self.entries.remove(key) {
+            self.bytes -= key.len() + old.len();
         }
+    }
+
+    /// The length of all keys and values.
+    pub(in crate::broker) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(in crate::broker) fn get(&self, key: &str) -> Option<&str> {

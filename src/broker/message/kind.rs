@@ -63,6 +63,8 @@ codes! {
         RemoveFunction = 44 "REMOVE_FUNCTION",
         /// Asks whether a function exists.
         StatusFunction = 45 "STATUS_FUNCTION",
+        /// Moves dead letters back to where they came from.
+        RedriveQueue = 46 "REDRIVE_QUEUE",
         /// Asks for the broker's statistics.
         ServerStatus = 50 "SERVER_STATUS",
         /// Asks for the statistics of the broker's worker threads.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::leases::fenced;
 use super::{Answered, Now, Refused, Router, Session, refused};
 use crate::broker::message::limits::{check_name, is_reserved};
 use crate::broker::message::{Message, MessageType, Status};
@@ -23,6 +24,9 @@ pub(in crate::broker) struct QueueStatus {
     pub(in crate::broker) capacity: usize,
     pub(in crate::broker) size: usize,
     pub(in crate::broker) bytes: usize,
+    pub(in crate::broker) delayed: usize,
+    pub(in crate::broker) in_flight: usize,
+    pub(in crate::broker) dead_letters: Option<Box<str>>,
 }
 
 impl QueueStatus {
@@ -41,6 +45,9 @@ impl QueueStatus {
             "capacity": self.capacity,
             "size": self.size,
             "bytes": self.bytes,
+            "delayed": self.delayed,
+            "in-flight": self.in_flight,
+            "dead-letter": self.dead_letters,
         })
     }
 }
@@ -86,6 +93,11 @@ impl Router {
             MessageType::PurgeQueue => {
                 let count = self.purge_queue(&named(request)?, now)?;
                 data(request, &json!({ "purged": count }))?
+            }
+            MessageType::RedriveQueue => {
+                let fields = fields(request)?;
+                let to = fields.get("to").and_then(Value::as_str);
+                data(request, &self.redrive(&named(request)?, to, now)?)?
             }
             MessageType::PeekQueue => data(request, &self.peek_queue(&named(request)?, now)?)?,
             MessageType::ListQueues => {
@@ -168,6 +180,9 @@ impl Router {
             "delivered-count": stats.delivered,
             "expired-count": stats.expired,
             "evicted-count": stats.evicted,
+            "failed-item-count": stats.failed_items,
+            "dead-letter-count": stats.dead_letters,
+            "dead-letter-lost-count": stats.dead_letters_lost,
             "call-count": stats.calls,
             "duplicate-count": stats.duplicates,
             "queue-count": named.len(),
@@ -191,6 +206,7 @@ impl Router {
             let text = format!("there is a queue {name}, and it is different");
             return refused(Status::Conflict, text);
         }
+        self.check_dead_letters(&config)?;
         let named = self
             .queues
             .values()
@@ -204,7 +220,7 @@ impl Router {
         }
         let queue = Queue::new(config, None)
             .or_else(|error| refused(Status::BadRequest, error.to_string()))?;
-        self.queues.insert(name.into(), queue);
+        self.queues.insert(name.into(), fenced(queue));
         Ok(true)
     }
 
@@ -222,7 +238,7 @@ impl Router {
         let queue = Queue::new(Config::temporary(capacity, session), None)
             .or_else(|error| refused(Status::BadRequest, error.to_string()))?;
         temporary.insert(name.clone());
-        self.queues.insert(name.clone(), queue);
+        self.queues.insert(name.clone(), fenced(queue));
         Ok(request.reply(Status::Ok, &name))
     }
 
@@ -235,6 +251,7 @@ impl Router {
             let text = format!("{name} is a temporary queue, which goes with its client");
             return refused(Status::BadRequest, text);
         }
+        self.check_not_needed(name)?;
         if let Some(queue) = self.queues.remove(name) {
             queue.close(&mut self.effects);
         }
@@ -258,6 +275,9 @@ impl Router {
             capacity: config.messages,
             size: stats.size,
             bytes: stats.bytes,
+            delayed: stats.delayed,
+            in_flight: stats.in_flight,
+            dead_letters: config.dead_letters.clone(),
         }
     }
 
@@ -271,7 +291,11 @@ impl Router {
 
     pub(in crate::broker) fn purge_queue(&mut self, name: &str, now: Now) -> Answered<usize> {
         match self.queues.get_mut(name) {
-            Some(queue) => Ok(queue.purge(now.ms, &mut self.effects)),
+            Some(queue) => {
+                let count = queue.purge(now.ms, &mut self.effects);
+                self.look_at(name, now);
+                Ok(count)
+            }
             None => refused(Status::QueueNotFound, super::queues::not_found(name)),
         }
     }
@@ -326,6 +350,7 @@ fn is_management(kind: MessageType) -> bool {
             | StatusQueue
             | PeekQueue
             | PurgeQueue
+            | RedriveQueue
             | ListQueues
             | CreateTopic
             | RemoveTopic
@@ -417,6 +442,7 @@ fn queue_config(request: &Message) -> Answered<(String, Config)> {
         Kind::Circular => Config::circular(capacity),
     };
     config.durable = durable;
+    super::dead_letters::configure(&fields, &mut config)?;
     Ok((name, config))
 }
 

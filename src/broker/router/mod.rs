@@ -24,12 +24,15 @@ use super::topics::{self, Topics};
 mod access;
 mod admin;
 mod again;
+mod dead_letters;
 mod functions;
+mod leases;
 mod publishing;
 mod queues;
 
 pub(super) use access::Credentials;
 pub(super) use admin::QueueStatus;
+pub(super) use dead_letters::configure;
 pub(super) use functions::{Handler, OwnHandler, Returned};
 pub(super) use publishing::Publication;
 
@@ -84,6 +87,9 @@ pub(super) struct Now {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry(pub(super) Message);
 
+/// The priority of what says nothing of its own.
+const DEFAULT_PRIORITY: u8 = 4;
+
 impl Item for Entry {
     fn bytes(&self) -> usize {
         self.0.size().total
@@ -96,6 +102,14 @@ impl Item for Entry {
     fn durable(&self) -> bool {
         self.0.is_durable()
     }
+
+    fn priority(&self) -> u8 {
+        leases::offered_number(&self.0, "priority").unwrap_or(DEFAULT_PRIORITY)
+    }
+
+    fn delay(&self) -> i64 {
+        leases::offered_number(&self.0, "delay").unwrap_or(0)
+    }
 }
 
 /// An item on its way to a client, and the queue it comes from.
@@ -104,6 +118,8 @@ impl Item for Entry {
 pub(super) struct InTransit {
     pub(super) queue: Arc<str>,
     pub(super) delivery: Delivery<Entry>,
+    /// How long its client keeps it once it has it; without, it is the client's for good.
+    pub(super) keep: Option<leases::Keep>,
 }
 
 /// Something to do.
@@ -150,6 +166,7 @@ pub(super) struct Router {
     sessions: HashMap<SessionId, Session>,
     waiting: HashMap<WaiterId, Waiting>,
     deadlines: BTreeSet<(Instant, WaiterId)>,
+    alarms: leases::Alarms,
     last_waiter: WaiterId,
     /// The requests that are not done again.
     window: again::Window,
@@ -167,6 +184,8 @@ struct Session {
     endpoint: Option<Arc<Shown>>,
     /// The same, by the ids of their requests.
     ids: HashMap<Uuid, WaiterId>,
+    /// Queues in which it has had leases as long as itself.
+    leased: BTreeSet<Arc<str>>,
 }
 
 /// A request that waits at a queue.
@@ -193,6 +212,12 @@ pub struct Stats {
     pub expired: u64,
     /// Items that a circular queue let go.
     pub evicted: u64,
+    /// Items that were rejected, or tried too often.
+    pub failed_items: u64,
+    /// Items that went into the queue for dead letters of their queue.
+    pub dead_letters: u64,
+    /// Items that should have, but there was no room.
+    pub dead_letters_lost: u64,
     /// Function calls.
     pub calls: u64,
     /// Requests that were not done because they had been made before.
@@ -221,6 +246,7 @@ impl Router {
             sessions: HashMap::new(),
             waiting: HashMap::new(),
             deadlines: BTreeSet::new(),
+            alarms: leases::Alarms::default(),
             last_waiter: 0,
             window: again::Window::new(limits.dedupe),
             effects: Effects::default(),
@@ -266,7 +292,7 @@ impl Router {
             return;
         };
         self.topics.drop_session(id);
-        let mut touched = BTreeSet::new();
+        let mut touched = session.leased;
         for waiter in session.waiting {
             if let Some(waiting) = self.forget(waiter) {
                 self.abandon(id, &waiting.request, now, out);
@@ -276,6 +302,7 @@ impl Router {
         for name in touched {
             if let Some(queue) = self.queues.get_mut(&name) {
                 queue.drop_session(id, now.ms, &mut self.effects);
+                self.alarms.set(&name, queue.next_event(), now);
             }
         }
         for name in session.temporary {
@@ -334,6 +361,9 @@ impl Router {
         match request.kind() {
             MessageType::Offer => self.offer(session, request, now),
             MessageType::Poll => self.poll(session, request, now, out),
+            MessageType::Ack | MessageType::Nack | MessageType::Extend => {
+                self.end_lease(session, request, now)
+            }
             MessageType::Request => self.call(session, request, out),
             MessageType::Publish => self.publish(session, request, now, out),
             MessageType::Subscribe => self.subscribe(session, request, now, out),
@@ -381,7 +411,8 @@ impl Router {
     /// When [`timeout`](Self::timeout) is to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let waits = self.deadlines.first().map(|&(at, _)| at);
-        waits.into_iter().chain(self.window.deadline()).min()
+        let waits = waits.into_iter().chain(self.window.deadline());
+        waits.chain(self.alarms.first()).min()
     }
 
     /// How often clients have to say that they are alive; zero if they need not.
@@ -389,7 +420,7 @@ impl Router {
         self.limits.heartbeat
     }
 
-    /// Ends the waits whose time is over.
+    /// Ends the waits whose time is over, and does what is due in queues.
     pub(super) fn timeout(&mut self, now: Now, out: &mut Outputs) {
         self.window.expire(now);
         while let Some(&(at, waiter)) = self.deadlines.first()
@@ -398,6 +429,7 @@ impl Router {
             self.deadlines.pop_first();
             self.give_up(waiter, None, now, out);
         }
+        self.ring(now, out);
         self.carry_out(now, out);
     }
 
@@ -437,6 +469,7 @@ impl Router {
             // Its outcome is among the effects already.
             return;
         }
+        self.look_at(&waiting.queue, now);
         let (status, text) = why.unwrap_or_else(|| match waiting.request.kind() {
             MessageType::Poll => (Status::QueueEmpty, "nothing came into the queue in time"),
             _ => (Status::QueueFull, "no room came up in the queue in time"),
@@ -508,10 +541,7 @@ impl Router {
     fn carry_out(&mut self, now: Now, out: &mut Outputs) {
         while !self.effects.woken.is_empty() || !self.effects.dead.is_empty() {
             for dead in std::mem::take(&mut self.effects.dead) {
-                match dead.cause {
-                    super::queue::Cause::Expired => self.stats.expired += 1,
-                    super::queue::Cause::Evicted => self.stats.evicted += 1,
-                }
+                self.bury(dead, now);
             }
             for woken in std::mem::take(&mut self.effects.woken) {
                 self.woken(woken.waiter, woken.outcome, now, out);
@@ -534,6 +564,7 @@ impl Router {
                 let item = InTransit {
                     queue: waiting.queue,
                     delivery,
+                    keep: None,
                 };
                 // It may have lost the right while it waited.
                 match self.check_queue(waiting.session, Action::Poll, &item.queue) {

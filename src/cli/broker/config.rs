@@ -2,16 +2,18 @@
 //!
 //! What is wrong in it is told with the file, the line and the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
-use wirebird::broker::{QueueType, check_name, is_reserved};
+use wirebird::broker::{QueueOptions, QueueType, check_name, is_reserved};
 
+use super::super::client::seconds;
 use super::super::failure::Failure;
 use super::super::size::Size;
 use super::endpoints::Endpoint;
@@ -49,12 +51,41 @@ pub(super) struct Tls {
 
 /// A queue to make.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Queue {
     #[serde(default, rename = "type")]
     pub(super) kind: Kind,
     #[serde(deserialize_with = "capacity")]
     pub(super) capacity: usize,
+    pub(super) dead_letter: Option<String>,
+    pub(super) max_attempts: Option<u32>,
+    #[serde(default, deserialize_with = "time")]
+    pub(super) backoff: Option<Duration>,
+    #[serde(default, deserialize_with = "time")]
+    pub(super) max_backoff: Option<Duration>,
+    #[serde(default, deserialize_with = "time")]
+    pub(super) expiry: Option<Duration>,
+}
+
+impl Queue {
+    pub(super) fn options(&self) -> QueueOptions {
+        /// To which waits grow unless something else is said.
+        const CAP: Duration = Duration::from_secs(3600);
+        let mut options = QueueOptions::new(self.capacity).queue_type(self.kind.into());
+        if let Some(queue) = &self.dead_letter {
+            options = options.dead_letter(queue);
+        }
+        if let Some(attempts) = self.max_attempts {
+            options = options.max_attempts(attempts);
+        }
+        if let Some(base) = self.backoff {
+            options = options.backoff(base, self.max_backoff.unwrap_or_else(|| CAP.max(base)));
+        }
+        if let Some(time) = self.expiry {
+            options = options.expiry(time);
+        }
+        options
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -101,6 +132,14 @@ fn capacity<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     Ok(capacity)
 }
 
+/// A number of seconds.
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let number = f64::deserialize(from)?;
+    seconds(&number.to_string())
+        .map(Some)
+        .map_err(D::Error::custom)
+}
+
 /// A size that messages may be limited to.
 pub(super) fn message_size(text: &str) -> Result<Size, String> {
     check_message_size(text.parse()?)
@@ -121,6 +160,28 @@ fn limited_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Size>, D::E
 }
 
 impl Config {
+    /// The queues, each behind the one for its dead letters.
+    pub(super) fn queues_in_order(&self) -> Vec<(&Name, &Queue)> {
+        let mut left: Vec<_> = self.queues.iter().collect();
+        let mut ordered = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let names: BTreeSet<_> = left.iter().map(|(name, _)| &*name.0).collect();
+            let free = |(_, queue): &(&Name, &Queue)| {
+                let dead_letter = queue.dead_letter.as_deref();
+                dead_letter.is_none_or(|name| !names.contains(name))
+            };
+            let (free, bound): (Vec<_>, Vec<_>) = left.into_iter().partition(free);
+            if free.is_empty() {
+                // They wait for each other, which the broker refuses.
+                ordered.extend(bound);
+                break;
+            }
+            ordered.extend(free);
+            left = bound;
+        }
+        ordered
+    }
+
     /// Reads a file. The files it names are beside it, unless they are named from the root.
     pub(super) fn read(file: &Path) -> Result<Self, Failure> {
         let shown = file.display();
@@ -191,6 +252,14 @@ mod tests {
             [queues]
             jobs = { capacity = 100 }
             "orders/new" = { type = "circular", capacity = 5 }
+
+            [queues.work]
+            capacity = 7
+            dead-letter = "jobs"
+            max-attempts = 3
+            backoff = 1
+            max-backoff = 2.5
+            expiry = 0.5
             "#,
         )
         .unwrap();
@@ -203,6 +272,13 @@ mod tests {
         assert_eq!(QueueType::from(queues[0].1.kind), QueueType::Bounded);
         assert_eq!(QueueType::from(queues[1].1.kind), QueueType::Circular);
         assert_eq!(queues[1].1.capacity, 5);
+        let millis = Duration::from_millis;
+        let work = QueueOptions::new(7)
+            .dead_letter("jobs")
+            .max_attempts(3)
+            .backoff(millis(1000), millis(2500))
+            .expiry(millis(500));
+        assert_eq!(queues[2].1.options(), work);
         assert_eq!(config.topics[0].get_ref(), "news");
     }
 
@@ -215,6 +291,22 @@ mod tests {
         for file in files {
             Config::parse(file).unwrap();
         }
+    }
+
+    #[test]
+    fn queues_come_behind_those_for_their_dead_letters() {
+        let config = Config::parse(
+            "[queues]
+            a = { capacity = 1, dead-letter = 'c' }
+            b = { capacity = 1, dead-letter = 'elsewhere' }
+            c = { capacity = 1, dead-letter = 'd' }
+            d = { capacity = 1 }
+            e = { capacity = 1, dead-letter = 'e' }",
+        );
+        let config = config.unwrap();
+        let order = config.queues_in_order().into_iter();
+        let order: Vec<_> = order.map(|(name, _)| &*name.0).collect();
+        assert_eq!(order, ["b", "d", "c", "a", "e"]);
     }
 
     #[test]
@@ -252,6 +344,11 @@ mod tests {
                 4,
                 "[queues]\na = { capacity = 1 }\na = { capacity = 1 }",
                 "duplicate key",
+            ),
+            (
+                3,
+                "[queues]\na = { capacity = 1, backoff = -1 }",
+                "a number of seconds",
             ),
             (
                 3,

@@ -191,8 +191,8 @@ fn options(config: &Config, local: bool) -> BrokerOptions {
 
 /// Makes the queues and topics of the configuration.
 fn create(broker: &Broker, config: &Config) -> Result<(), Failure> {
-    for (name, queue) in &config.queues {
-        let created = broker.create_queue(&name.0, queue.capacity, queue.kind.into());
+    for (name, queue) in config.queues_in_order() {
+        let created = broker.create_queue_with(&name.0, &queue.options());
         created.map_err(|error| unusable(error).about(format_args!("queue {}", name.0)))?;
     }
     for topic in &config.topics {

@@ -5,11 +5,12 @@ use serde_json::{Value, json};
 use wirebird::broker::{Message, MessageType};
 
 use super::super::failure::Failure;
-use super::connection::{Connection, Session};
+use super::connection::{Connection, Session, millis};
 use super::table::{columns, plain};
 
 pub(super) const QUEUE_EXAMPLES: &str = "Examples:
   wirebird queue create jobs --capacity 10000
+  wirebird queue create jobs --dead-letter jobs.dead --max-attempts 5 --backoff 1
   wirebird queue list
   wirebird queue status jobs --json";
 
@@ -30,6 +31,21 @@ pub(in crate::cli) enum Queue {
         /// Let the oldest message go when it is full, rather than have offers wait
         #[arg(long)]
         circular: bool,
+        /// Put messages that fail or expire into this queue, which has to exist
+        #[arg(long, value_name = "QUEUE")]
+        dead_letter: Option<String>,
+        /// Give up on a message that was leased so often; 0 is never
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+        max_attempts: Option<u32>,
+        /// Have a message that failed wait so long, and twice as long each further time
+        #[arg(long, value_name = "SECONDS", value_parser = millis)]
+        backoff: Option<i64>,
+        /// The longest of these waits [default: 3600]
+        #[arg(long, value_name = "SECONDS", value_parser = millis, requires = "backoff")]
+        max_backoff: Option<i64>,
+        /// Let messages expire after so long which say nothing of their own
+        #[arg(long, value_name = "SECONDS", value_parser = millis)]
+        expiry: Option<i64>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -48,6 +64,17 @@ pub(in crate::cli) enum Queue {
     /// Throws away what a queue holds, and prints how many messages that were
     #[command(after_help = "Example:\n  wirebird queue purge jobs")]
     Purge(Named),
+    /// Moves dead letters back to the queues that they came from, and prints how many
+    #[command(after_help = "Example:\n  wirebird queue redrive jobs.dead")]
+    Redrive {
+        /// The queue with the dead letters
+        name: String,
+        /// Move them into this queue instead
+        #[arg(long, value_name = "QUEUE")]
+        to: Option<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,10 +123,24 @@ impl Queue {
                 name,
                 capacity,
                 circular,
+                dead_letter,
+                max_attempts,
+                backoff,
+                max_backoff,
+                expiry,
                 connection,
             } => {
                 let kind = if *circular { "CIRCULAR" } else { "BOUNDED" };
-                let fields = json!({ "name": name, "capacity": capacity, "type": kind });
+                let fields = json!({
+                    "name": name,
+                    "capacity": capacity,
+                    "type": kind,
+                    "dead-letter": dead_letter,
+                    "max-attempts": max_attempts,
+                    "backoff": backoff,
+                    "max-backoff": max_backoff,
+                    "expiry": expiry,
+                });
                 let message = Message::data(None, "", fields).map_err(Failure::input)?;
                 let session = connection.open()?;
                 session
@@ -114,6 +155,17 @@ impl Queue {
             Self::Purge(named) => {
                 let (session, answer) = named.ask(MessageType::PurgeQueue)?;
                 session.tell(&format!("{}\n", plain(&data(&answer)?["purged"])))
+            }
+            Self::Redrive {
+                name,
+                to,
+                connection,
+            } => {
+                let message = Message::data(None, "", json!({ "to": to }));
+                let message = message.map_err(Failure::input)?;
+                let session = connection.open()?;
+                let answer = session.ask(message, MessageType::RedriveQueue, &**name)?;
+                session.tell(&format!("{}\n", plain(&data(&answer)?["moved"])))
             }
             Self::List { connection } => {
                 let session = connection.open()?;
@@ -167,13 +219,16 @@ fn pairs(object: &Value) -> String {
 
 /// A queue, what matters most in front.
 fn queue(status: &Value) -> String {
-    const KEYS: [&str; 8] = [
+    const KEYS: [&str; 11] = [
         "name",
         "exists",
         "type",
         "capacity",
         "size",
         "bytes",
+        "delayed",
+        "in-flight",
+        "dead-letter",
         "temporary",
         "durable",
     ];
