@@ -1,10 +1,12 @@
 //! What can go wrong with a broker and its clients.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::auth::AuthError;
 use super::message::{Message, MessageError, Status};
 use super::router::Refused;
+use super::wal::WalError;
 
 /// The result of the calls of a broker and its clients.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +27,8 @@ pub enum Error {
     Unprotected(Box<str>),
     /// An endpoint would listen at this URL, and anybody on other machines could act as its user.
     Exposed(Box<str>),
+    /// The log of durable queues cannot be opened, or has stopped.
+    Log(Arc<WalError>),
 }
 
 /// An answer other than OK: the content of [`Error::Refused`].
@@ -81,6 +85,7 @@ impl fmt::Display for Error {
             Self::Socket(error) => error.fmt(f),
             Self::Message(error) => error.fmt(f),
             Self::Auth(error) => error.fmt(f),
+            Self::Log(error) => error.fmt(f),
             Self::Unprotected(url) => write!(
                 f,
                 "passwords cannot go over {url} as it is: encrypt, or use tls+tcp, wss, ipc, abstract or inproc"
@@ -101,6 +106,7 @@ impl std::error::Error for Error {
             Self::Socket(error) => Some(error),
             Self::Message(error) => Some(error),
             Self::Auth(error) => Some(error),
+            Self::Log(error) => Some(&**error),
         }
     }
 }
@@ -120,6 +126,12 @@ impl From<MessageError> for Error {
 impl From<AuthError> for Error {
     fn from(error: AuthError) -> Self {
         Self::Auth(error)
+    }
+}
+
+impl From<WalError> for Error {
+    fn from(error: WalError) -> Self {
+        Self::Log(Arc::new(error))
     }
 }
 

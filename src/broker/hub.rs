@@ -16,6 +16,7 @@ use super::auth::{Authenticator, Login};
 use super::codec::{Encoding, decode, encode};
 use super::crypto::{self, Cipher, Fault, Identity, Welcome};
 use super::endpoints::Locals;
+use super::journal::{Committed, Journal};
 use super::message::{Message as Letter, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
@@ -24,6 +25,7 @@ use super::router::{
     Router,
 };
 use super::topics::{Outbox, Pushed};
+use super::wal::{Ticket, WalError};
 use crate::engine::{Core, Deadline, lock};
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
@@ -40,7 +42,7 @@ const MOST_HOPS: u32 = 8;
 /// What the broker's threads share. Locked inside the socket's lock, never around it.
 pub(super) struct Shared {
     pub(super) state: Mutex<Hub>,
-    pub(super) core: Mutex<Weak<Core>>,
+    pub(super) core: Arc<Mutex<Weak<Core>>>,
     pub(super) pool: Pool,
     /// Where passwords are checked: handlers that take long do not keep anybody from logging in, nor the other way round.
     pub(super) logins: Pool,
@@ -67,6 +69,17 @@ impl Shared {
     pub(super) fn deadline(&self, time: Duration) -> Option<Deadline> {
         let core = lock(&self.core).upgrade()?;
         Some(Deadline::after(core.reactor, Some(time)))
+    }
+
+    /// Waits until the log has kept what was done so far.
+    pub(super) fn keep(&self) -> Result<(), WalError> {
+        let hub = lock(&self.state);
+        let last = hub.router.journal().map(Journal::last);
+        drop(hub);
+        match last {
+            Some((log, Some(ticket))) => log.wait(ticket),
+            _ => Ok(()),
+        }
     }
 
     fn poke(&self) {
@@ -111,7 +124,7 @@ impl Shared {
 }
 
 impl Now {
-    fn read(at: Instant) -> Self {
+    pub(super) fn read(at: Instant) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let ms = since.map_or(0, |since| {
             i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -132,6 +145,8 @@ pub(super) struct Hub {
     later: Outputs,
     /// When clients are looked at that may have fallen silent, if they have to say that they are alive.
     next_look: Option<Instant>,
+    /// What is not to be sent before the log has kept what it rests on.
+    held: VecDeque<(Ticket, Outputs)>,
     /// Whether a client must encrypt.
     encrypt: bool,
     identity: Option<Identity>,
@@ -157,6 +172,8 @@ struct Link {
     frames: VecDeque<Vec<u8>>,
     answers: VecDeque<Answer>,
     answer_bytes: usize,
+    /// Answers that the hub holds until the log has kept what they rest on.
+    awaited: usize,
     publications: Outbox<Arc<Publication>>,
 }
 
@@ -180,12 +197,13 @@ impl Link {
             frames: VecDeque::new(),
             answers: VecDeque::new(),
             answer_bytes: 0,
+            awaited: 0,
             publications: Outbox::default(),
         }
     }
 
     fn is_full(&self) -> bool {
-        self.answers.len() >= MOST_ANSWERS || self.answer_bytes >= MOST_BYTES
+        self.answers.len() + self.awaited >= MOST_ANSWERS || self.answer_bytes >= MOST_BYTES
     }
 
     /// The next frame to send, and what it carries.
@@ -217,6 +235,7 @@ impl Hub {
             last_session: 0,
             later: Outputs::new(),
             next_look: None,
+            held: VecDeque::new(),
             encrypt,
             identity,
             busy: false,
@@ -340,7 +359,84 @@ impl Hub {
 
     // ---- what goes out ----
 
+    /// Does what was decided, or has it wait for the log.
     fn carry_out(&mut self, out: Outputs, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
+        match self.router.commit() {
+            Committed::Kept => match self.last_of_duplicate(&out) {
+                Some(ticket) => self.hold(ticket, out),
+                None => self.send(out, now, shared, io),
+            },
+            Committed::Later(ticket) => self.hold(ticket, out),
+            Committed::Lost(why) => self.send(lost(out, &why), now, shared, io),
+        }
+    }
+
+    /// What the answer to a request that came again rests on: the first may be on its way to the disk.
+    fn last_of_duplicate(&self, out: &Outputs) -> Option<Ticket> {
+        let journal = self.router.journal()?;
+        let (_, last) = journal.last();
+        let again = |output: &Output| matches!(output, Output::Answer { message, .. } if message.header("duplicate").is_some());
+        last.filter(|last| !journal.has_kept(*last) && out.iter().any(again))
+    }
+
+    fn hold(&mut self, ticket: Ticket, out: Outputs) {
+        for output in &out {
+            if let Output::Answer { session, .. } = output
+                && let Some(link) = self.links.get_mut(session)
+            {
+                link.awaited += 1;
+            }
+        }
+        self.held.push_back((ticket, out));
+    }
+
+    /// Sends what has waited for the log, as far as that is.
+    fn release(&mut self, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
+        while let Some((ticket, _)) = self.held.front() {
+            let journal = self.router.journal();
+            let failure = if journal.is_none_or(|journal| journal.has_kept(*ticket)) {
+                None
+            } else if let Some(why) = journal.and_then(Journal::failure) {
+                Some(why)
+            } else {
+                return;
+            };
+            let Some((_, out)) = self.held.pop_front() else {
+                return;
+            };
+            let mut sessions = Vec::new();
+            for output in &out {
+                if let Output::Answer { session, .. } = output
+                    && let Some(link) = self.links.get_mut(session)
+                {
+                    link.awaited = link.awaited.saturating_sub(1);
+                    sessions.push(*session);
+                }
+            }
+            let out = match failure {
+                None => out,
+                Some(why) => lost(out, &why),
+            };
+            self.send(out, now, shared, io);
+            for session in sessions {
+                self.resume(session, shared, io);
+            }
+        }
+    }
+
+    /// Reads on from a client for whose answers there is room again.
+    fn resume(&mut self, session: SessionId, shared: &Arc<Shared>, io: &mut dyn Io) {
+        if let Some(link) = self.links.get_mut(&session)
+            && link.held
+            && !link.is_full()
+        {
+            link.held = false;
+            let pipe = link.pipe;
+            self.read(pipe, shared, io);
+        }
+    }
+
+    fn send(&mut self, out: Outputs, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
         for output in out {
             let Some(output) = self.locals.take(output) else {
                 continue;
@@ -402,6 +498,8 @@ impl Hub {
                 }
             }
         }
+        // What was handed out is settled, and nobody waits for that.
+        let _ = self.router.commit();
     }
 
     /// The pool is asked without the hub's lock being needed again: a full one answers at the next turn.
@@ -503,11 +601,34 @@ impl Hub {
 
     /// Does what was left for later, until nothing is.
     fn catch_up(&mut self, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
+        self.release(now, shared, io);
         while !self.later.is_empty() {
             let out = std::mem::take(&mut self.later);
             self.carry_out(out, now, shared, io);
         }
+        let _ = self.router.commit();
     }
+}
+
+/// What is left of an answer that says that something was done, if the log could not keep it.
+fn lost(out: Outputs, why: &str) -> Outputs {
+    let told = |output| match output {
+        Output::Answer {
+            session,
+            message,
+            item: None,
+        } if message.is_ok() => Output::Answer {
+            session,
+            message: Letter::answer(
+                message.id(),
+                Status::ServerError,
+                format!("it may not be kept, because the log has stopped: {why}"),
+            ),
+            item: None,
+        },
+        other => other,
+    };
+    out.into_iter().map(told).collect()
 }
 
 /// The protocol machine around the hub.
@@ -554,15 +675,8 @@ impl Protocol for Machine {
         };
         link.ready = true;
         hub.flush(session, io);
-        if let Some(link) = hub.links.get_mut(&session)
-            && link.held
-            && !link.is_full()
-        {
-            link.held = false;
-            if hub.read(pipe, &self.0, io) == Flow::Taken {
-                hub.catch_up(now, &self.0, io);
-            }
-        }
+        hub.resume(session, &self.0, io);
+        hub.catch_up(now, &self.0, io);
     }
 
     /// What the client has sent is still done; its answers are not waited for.
@@ -602,7 +716,7 @@ impl Protocol for Machine {
         let hub = lock(&self.0.state);
         hub.links
             .values()
-            .map(|link| link.answers.len() + link.frames.len())
+            .map(|link| link.answers.len() + link.frames.len() + link.awaited)
             .sum()
     }
 

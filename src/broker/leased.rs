@@ -91,6 +91,38 @@ impl Leased {
         Ok(self.message)
     }
 
+    /// The message is done with, and what came of it goes into a queue: both or neither, whatever happens to the broker.
+    /// Returns the message. The offer does not wait for room.
+    ///
+    /// # Errors
+    ///
+    /// As [`ack`](Self::ack) and [`offer`](Client::offer); then the lease goes on as it was.
+    pub fn ack_with(self, queue: &str, result: Message) -> Result<Message> {
+        self.client.expect_ok(self.last_word(queue, result)?)?;
+        Ok(self.message)
+    }
+
+    /// [`ack_with`](Self::ack_with), awaited.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`ack_async`](Self::ack_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`ack_with`](Self::ack_with).
+    pub async fn ack_with_async(self, queue: &str, result: Message) -> Result<Message> {
+        let word = self.last_word(queue, result)?;
+        self.client.expect_ok_async(word).await?;
+        Ok(self.message)
+    }
+
+    fn last_word(&self, queue: &str, result: Message) -> Result<Message> {
+        let offer = ask::offer(queue, result, Duration::ZERO)?;
+        let offer = offer.with_header("ack-queue", &self.queue)?;
+        Ok(offer.with_header("ack-token", &self.token)?)
+    }
+
     /// The message was not dealt with. One that was tried as often as its queue allows is not tried again, whatever is
     /// said.
     ///

@@ -14,25 +14,18 @@ mod endpoints;
 mod error;
 mod functions;
 mod hub;
+mod journal;
 mod json;
 mod leased;
 mod message;
 mod options;
 mod pool;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "durable queues use the rest")
-)]
 mod queue;
 mod queues;
 mod router;
 mod server;
 #[cfg_attr(not(test), expect(dead_code, unused_imports))]
 mod topics;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the broker does not open one yet")
-)]
 pub mod wal;
 
 pub use auth::{
@@ -44,6 +37,7 @@ pub use codec::{DecodeError, DecodeFault, Encoding, decode, encode};
 pub use endpoints::{Attached, Endpoint, EndpointKind, EndpointStatus};
 pub use error::{Error, Refusal, Result};
 pub use functions::HandlerError;
+pub use journal::{LogOptions, SyncPolicy};
 pub use json::{JsonError, JsonFault};
 pub use leased::{Leased, Nack};
 pub use message::limits::{

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::auth::Authenticator;
 use super::error::{Error, Result};
+use super::journal::LogOptions;
 use super::router::Limits;
 
 /// The options of a broker.
@@ -20,6 +21,7 @@ pub struct BrokerOptions {
     pub(super) encrypt: bool,
     pub(super) linger: Duration,
     pub(super) authenticator: Option<Authenticator>,
+    pub(super) log: Option<LogOptions>,
 }
 
 impl Default for BrokerOptions {
@@ -31,6 +33,7 @@ impl Default for BrokerOptions {
             encrypt: false,
             linger: Duration::from_secs(1),
             authenticator: None,
+            log: None,
         }
     }
 }
@@ -160,6 +163,13 @@ impl BrokerOptions {
     #[must_use]
     pub fn authenticator(mut self, authenticator: &Authenticator) -> Self {
         self.authenticator = Some(authenticator.clone());
+        self
+    }
+
+    /// Keeps durable queues in a log; default none, and then no queue can be durable.
+    #[must_use]
+    pub fn log(mut self, log: &LogOptions) -> Self {
+        self.log = Some(log.clone());
         self
     }
 

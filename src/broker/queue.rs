@@ -30,9 +30,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-pub(crate) use config::{Backoff, Config, ConfigError, Kind};
+#[cfg(test)]
+pub(crate) use config::Backoff;
+pub(crate) use config::{Config, ConfigError, Kind};
 use leases::Leases;
-pub(crate) use leases::{Stale, Term, Token, Verdict};
+#[cfg(test)]
+pub(crate) use leases::Stale;
+pub(crate) use leases::{Term, Token, Verdict};
 use line::Line;
 pub(crate) use place::PRIORITIES;
 use place::{Place, oldest, oldest_of_last};
@@ -104,6 +108,7 @@ impl<T: Item> Queue<T> {
         self
     }
 
+    #[cfg(test)]
     /// Has the numbers of items begin here, after those that a store has seen. No number is used twice then.
     pub(crate) fn numbered_from(mut self, seq: u64) -> Self {
         self.next_seq = self.next_seq.max(seq);

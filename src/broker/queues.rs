@@ -109,6 +109,14 @@ impl QueueOptions {
         self.with("expiry", millis(time))
     }
 
+    /// Whether it outlives the broker, with those of its messages that are [durable](super::Message::with_durable); default
+    /// false. It has to be bounded, and the broker needs a [log](super::BrokerOptions::log).
+    #[must_use]
+    pub fn durable(self, durable: bool) -> Self {
+        let word = if durable { "DURABLE" } else { "TRANSIENT" };
+        self.with("persistence", word)
+    }
+
     fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.fields.insert(key.into(), value.into());
         self
@@ -132,6 +140,7 @@ impl QueueOptions {
         if self.queue_type == QueueType::Circular {
             config.kind = Kind::Circular;
         }
+        config.durable = self.fields.get("persistence") == Some(&json!("DURABLE"));
         configure(&Value::Object(self.fields.clone()), &mut config)?;
         Ok(config)
     }

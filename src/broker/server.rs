@@ -2,16 +2,19 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use super::endpoints::Endpoints;
 use super::error::{Error, Result};
 use super::hub::{Hub, Machine, Shared};
+use super::journal::Journal;
 use super::options::BrokerOptions;
 use super::pool::Pool;
 use super::queues::{QueueOptions, QueueStatus, QueueType};
-use super::router::{Router, Stats};
+use super::router::{Now, Router, Stats};
+use super::wal::Report;
 use crate::address::Address;
 use crate::engine::{Core, Listening, Patience, lock};
 use crate::options::{EndpointOptions, SocketOptions};
@@ -52,6 +55,7 @@ pub struct Broker {
     server: Mutex<Option<JoinHandle<()>>>,
     /// Whether further clients are turned away.
     closing: Arc<AtomicBool>,
+    recovered: Option<Report>,
 }
 
 impl Broker {
@@ -68,13 +72,30 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// [`InvalidOption`](crate::Error::InvalidOption) with the option and its range, and as [`new`](Self::new).
+    /// [`InvalidOption`](crate::Error::InvalidOption) with the option and its range, [`Error::Log`] if the log cannot be
+    /// opened, and as [`new`](Self::new).
     pub fn with_options(options: &BrokerOptions) -> Result<Self> {
         options.check()?;
-        let router = Router::new(options.limits.clone(), options.authenticator.clone());
+        let mut router = Router::new(options.limits.clone(), options.authenticator.clone());
+        let known: Arc<Mutex<Weak<Core>>> = Arc::default();
+        let recovered = match &options.log {
+            None => None,
+            Some(log) => {
+                let teller = known.clone();
+                let window = options.limits.dedupe.age;
+                let (journal, restored, report) = Journal::open(log, window, move || {
+                    let core = lock(&teller).upgrade();
+                    if let Some(core) = core {
+                        core.poke();
+                    }
+                })?;
+                router.keep(journal, restored, Now::read(Instant::now()));
+                Some(report)
+            }
+        };
         let shared = Arc::new(Shared {
             state: Mutex::new(Hub::new(router, options.encrypt, None)),
-            core: Mutex::default(),
+            core: known,
             pool: Pool::new(options.handlers, 1000),
             logins: Pool::new(LOGINS, options.max_connections),
         });
@@ -108,7 +129,14 @@ impl Broker {
             exposed: options.authenticator.is_some() && !options.encrypt,
             server: Mutex::new(Some(server)),
             closing,
+            recovered,
         })
+    }
+
+    /// What opening the log has found; `None` without a [log](BrokerOptions::log).
+    #[must_use]
+    pub fn recovered(&self) -> Option<&Report> {
+        self.recovered.as_ref()
     }
 
     /// Listens at a URL of any transport. A broker may listen at any number.
@@ -160,6 +188,9 @@ impl Broker {
         let created = self
             .shared
             .with(|router, _, _| router.create_queue(name, config));
+        if created.is_ok() {
+            self.shared.keep()?;
+        }
         Ok(created?)
     }
 
@@ -175,6 +206,7 @@ impl Broker {
             router.timeout(now, out);
             removed
         });
+        self.shared.keep()?;
         Ok(removed?)
     }
 
@@ -204,6 +236,7 @@ impl Broker {
             router.timeout(now, out);
             purged
         });
+        self.shared.keep()?;
         Ok(purged?)
     }
 
@@ -264,6 +297,9 @@ impl Broker {
             // A panic of it was told when it happened.
             let _ = server.join();
         }
+        // The log's thread must not be the last to hold it.
+        let journal = lock(&self.shared.state).router.take_journal();
+        drop(journal);
         Ok(closed?)
     }
 }

@@ -36,6 +36,12 @@ mod tests;
 mod tools;
 mod writer;
 
+pub(crate) use disk::Disk;
+pub(crate) use log::{Log, State, Ticket};
+pub(crate) use operation::Batch;
+pub(crate) use options::{Options, SyncPolicy};
+pub(crate) use recover::{Entry, Recovered};
+
 pub use error::{KeyFault, UnknownPart, WalError};
 pub use operation::{ItemMeta, Items, Operation};
 pub use report::{Cut, Damage, Report};

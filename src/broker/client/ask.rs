@@ -18,7 +18,7 @@ pub(in crate::broker) fn bare<'a>(
     Ok(Message::plain_text(None, "", "")?.addressed_to(kind, destination)?)
 }
 
-pub(super) fn offer(queue: &str, message: Message, wait: Duration) -> Result<Message> {
+pub(in crate::broker) fn offer(queue: &str, message: Message, wait: Duration) -> Result<Message> {
     let message = message.addressed_to(MessageType::Offer, queue)?;
     Ok(message.with_timeout(millis(wait))?)
 }

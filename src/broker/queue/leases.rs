@@ -129,6 +129,11 @@ impl<T: Item> Queue<T> {
         self.leases.insert(place, Lease { fence, term, held });
     }
 
+    /// Whether this names a lease.
+    pub(crate) fn is_leased(&self, token: Token) -> bool {
+        self.leases.check(token).is_ok()
+    }
+
     /// A leased item is done with. Returns it.
     pub(crate) fn finish(
         &mut self,

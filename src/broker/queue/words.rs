@@ -35,7 +35,7 @@ pub(crate) trait Item {
 ///
 /// Neither call fails: a store that cannot write remembers that, and whoever answers the clients asks it first.
 pub(crate) trait Store<T> {
-    /// An item was accepted. Numbers rise, and none is used twice.
+    /// An item was accepted. Numbers rise; one that was settled may be used again after a restart.
     fn append(&mut self, seq: u64, meta: Meta, item: &T);
 
     /// An item that was appended was tried in vain: what its [`Meta`] says now.
@@ -89,6 +89,7 @@ impl<T> Delivery<T> {
     }
 
     /// Its number in the queue, as the store knows it.
+    #[cfg(test)]
     pub(crate) fn seq(&self) -> u64 {
         self.place.seq()
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::leases::fenced;
 use super::{Answered, Now, Refused, Router, Session, refused};
+use crate::broker::journal::Journal;
 use crate::broker::message::limits::{check_name, is_reserved};
 use crate::broker::message::{Message, MessageType, Status};
 use crate::broker::queue::{Config, Kind, Queue, SessionId};
@@ -191,6 +192,7 @@ impl Router {
             "function-count": self.functions.len(),
             "waiting-count": self.waiting.len(),
             "endpoints": endpoints,
+            "log": self.journal.as_ref().map(Journal::status),
         })
     }
 
@@ -218,9 +220,20 @@ impl Router {
             );
             return refused(Status::LimitReached, text);
         }
-        let queue = Queue::new(config, None)
-            .or_else(|error| refused(Status::BadRequest, error.to_string()))?;
-        self.queues.insert(name.into(), fenced(queue));
+        let name: Arc<str> = name.into();
+        let store = match &mut self.journal {
+            Some(journal) if config.durable => {
+                journal.check_room()?;
+                Some(journal.add(&name, &config))
+            }
+            _ => None,
+        };
+        let made = Queue::new(config, store);
+        if let (Err(_), Some(journal)) = (&made, &mut self.journal) {
+            journal.remove(&name);
+        }
+        let queue = made.or_else(|error| refused(Status::BadRequest, error.to_string()))?;
+        self.queues.insert(name, fenced(queue));
         Ok(true)
     }
 
@@ -254,6 +267,9 @@ impl Router {
         self.check_not_needed(name)?;
         if let Some(queue) = self.queues.remove(name) {
             queue.close(&mut self.effects);
+            if let Some(journal) = &mut self.journal {
+                journal.remove(name);
+            }
         }
         Ok(true)
     }

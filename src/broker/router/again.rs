@@ -4,12 +4,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Answered, Now, Outputs, Router, refused};
 use crate::broker::auth::Action;
 use crate::broker::dedupe::{self, Begun};
+use crate::broker::journal::KeptOffer;
 use crate::broker::message::{Message, MessageType, Status};
 use crate::broker::queue::SessionId;
 
@@ -36,6 +39,32 @@ enum Id {
 }
 
 impl Key {
+    /// The key of an offer as a queue's log keeps it.
+    fn to_log(&self) -> Vec<u8> {
+        let (by, id) = match &self.id {
+            Id::Message(id) => ("id", id.to_string()),
+            Id::Request(id) => ("request-id", id.to_string()),
+        };
+        json!({ "user": self.user.as_deref(), by: id })
+            .to_string()
+            .into_bytes()
+    }
+
+    fn of_log(queue: &str, bytes: &[u8]) -> Option<Self> {
+        let fields: Value = serde_json::from_slice(bytes).ok()?;
+        let word = |key: &str| fields.get(key).and_then(Value::as_str);
+        let id = match word("id") {
+            Some(id) => Id::Message(id.parse().ok()?),
+            None => Id::Request(word("request-id")?.into()),
+        };
+        Some(Self {
+            kind: MessageType::Offer,
+            user: word("user").map(Into::into),
+            destination: queue.into(),
+            id,
+        })
+    }
+
     fn bytes(&self) -> usize {
         let id = match &self.id {
             Id::Message(_) => 0,
@@ -50,6 +79,21 @@ impl Window {
         Self {
             requests: dedupe::Window::new(limits),
             running: HashMap::new(),
+        }
+    }
+
+    /// Recognises the offers that a log has kept, with their times, the oldest first.
+    pub(super) fn restore(&mut self, offers: Vec<KeptOffer>, now: Now) {
+        for KeptOffer { queue, at, key } in offers {
+            let age = Duration::from_millis(now.ms.saturating_sub(at).max(0).unsigned_abs());
+            let (Some(at), Some(key)) = (now.at.checked_sub(age), Key::of_log(&queue, &key)) else {
+                continue;
+            };
+            let answer = Message::answer(Uuid::nil(), Status::Ok, "");
+            let bytes = answer.size().total + key.bytes();
+            if let Begun::New = self.requests.begin(key.clone(), (0, answer.clone()), at) {
+                self.requests.finish(&key, answer, bytes, at);
+            }
         }
     }
 
@@ -157,6 +201,10 @@ impl Router {
             return;
         };
         let requests = &mut self.window.requests;
+        let durable = kept && request.kind() == MessageType::Offer && request.is_durable();
+        if durable && let Some(journal) = &mut self.journal {
+            journal.recognise(&key.destination, now.ms, &key.to_log());
+        }
         let waiters = if kept {
             let bytes = answer.size().total + key.bytes();
             requests.finish(&key, answer.clone(), bytes, now.at)

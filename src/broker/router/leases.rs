@@ -127,19 +127,41 @@ impl Router {
         };
         self.alarms.set(&name, queue.next_event(), now);
         if done.is_err() {
-            return refused(
-                Status::Stale,
-                format!("there is no such lease in the queue {name}, or no more"),
-            );
+            return refused(Status::Stale, no_lease(&name));
         }
         Ok(Some(request.reply(Status::Ok, "")))
     }
 
+    /// The lease that an offer ends, if it says that it does: the two are done together or not at all.
+    pub(super) fn lease_to_end(
+        &self,
+        session: SessionId,
+        offer: &Message,
+    ) -> Answered<Option<(Arc<str>, Token)>> {
+        let (Some(name), Some(token)) = (offer.header("ack-queue"), offer.header("ack-token"))
+        else {
+            return Ok(None);
+        };
+        let name = self.leasing_queue(session, name)?;
+        let leased = |token: &Token| {
+            let queue = self.queues.get(&name);
+            queue.is_some_and(|queue| queue.is_leased(*token))
+        };
+        match token.parse::<Token>().ok().filter(leased) {
+            Some(token) => Ok(Some((name, token))),
+            None => refused(Status::Stale, no_lease(&name)),
+        }
+    }
+
     /// The queue of a request of somebody who may poll it.
     pub(super) fn polled_queue(&self, session: SessionId, request: &Message) -> Answered<Arc<str>> {
-        let Some(name) = request.destination() else {
-            return refused(Status::BadRequest, "no queue is named");
-        };
+        match request.destination() {
+            Some(name) => self.leasing_queue(session, name),
+            None => refused(Status::BadRequest, "no queue is named"),
+        }
+    }
+
+    fn leasing_queue(&self, session: SessionId, name: &str) -> Answered<Arc<str>> {
         self.check_queue(session, Action::Poll, name)?;
         let Some((name, queue)) = self.queues.get_key_value(name) else {
             return refused(Status::QueueNotFound, super::queues::not_found(name));
@@ -234,6 +256,10 @@ pub(super) fn check_offer(request: &Message) -> Answered<()> {
     Ok(())
 }
 
+fn no_lease(queue: &str) -> String {
+    format!("there is no such lease in the queue {queue}, or no more")
+}
+
 /// The header of a message in a queue, which was checked when it was offered.
 pub(super) fn offered_number<N: std::str::FromStr>(message: &Message, key: &str) -> Option<N> {
     message.header(key)?.parse().ok()
@@ -252,7 +278,7 @@ pub(super) fn with_lease(message: Message, item: &InTransit) -> Message {
 }
 
 /// Queues of the same name do not know each other's tokens.
-pub(super) fn fenced(queue: Queue<Entry>) -> Queue<Entry> {
+pub(in crate::broker) fn fenced(queue: Queue<Entry>) -> Queue<Entry> {
     queue.fenced_from(uuid::Uuid::new_v4().as_u64_pair().1)
 }
 

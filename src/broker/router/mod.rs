@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::auth::{Action, Authenticator};
 use super::dedupe;
 use super::endpoints::Shown;
+use super::journal::{Committed, Journal, Restored};
 use super::message::{Message, MessageType, Status};
 use super::queue::{Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
 use super::topics::{self, Topics};
@@ -34,6 +35,7 @@ pub(super) use access::Credentials;
 pub(super) use admin::QueueStatus;
 pub(super) use dead_letters::configure;
 pub(super) use functions::{Handler, OwnHandler, Returned};
+pub(super) use leases::fenced;
 pub(super) use publishing::Publication;
 
 /// How much there may be of everything.
@@ -160,6 +162,8 @@ pub(super) struct Router {
     limits: Limits,
     /// Without one there are no users, and everybody may do everything but manage.
     auth: Option<Authenticator>,
+    /// Without one there are no durable queues.
+    journal: Option<Journal>,
     queues: BTreeMap<Arc<str>, Queue<Entry>>,
     topics: Topics<Arc<Publication>>,
     functions: BTreeMap<String, functions::Function>,
@@ -253,6 +257,33 @@ impl Router {
             stats: Stats::default(),
             limits,
             auth,
+            journal: None,
+        }
+    }
+
+    /// Has durable queues, and those that the log has kept.
+    pub(super) fn keep(&mut self, journal: Journal, restored: Restored, now: Now) {
+        self.journal = Some(journal);
+        self.window.restore(restored.offers, now);
+        for (name, queue) in restored.queues {
+            self.alarms.set(&name, queue.next_event(), now);
+            self.queues.insert(name, queue);
+        }
+    }
+
+    pub(super) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    pub(super) fn take_journal(&mut self) -> Option<Journal> {
+        self.journal.take()
+    }
+
+    /// Commits what the calls since the last time have changed in durable queues. What they have put out rests on it.
+    pub(super) fn commit(&mut self) -> Committed {
+        match &mut self.journal {
+            Some(journal) => journal.commit(),
+            None => Committed::Kept,
         }
     }
 

@@ -16,17 +16,42 @@ impl Router {
         now: Now,
     ) -> Answered<Option<Message>> {
         check_offer(request)?;
-        let (name, waiter) = self.line_up(session, Action::Offer, request, now)?;
+        let ends = self.lease_to_end(session, request)?;
+        let (name, mut waiter) = self.line_up(session, Action::Offer, request, now)?;
+        if ends.is_some() {
+            // The lease may be over by when there is room.
+            waiter = None;
+        }
         let Some(queue) = self.queues.get_mut(&name) else {
             return refused(Status::QueueNotFound, not_found(&name));
         };
+        if let Some(journal) = &self.journal
+            && queue.config().durable
+            && request.is_durable()
+        {
+            journal.check_room()?;
+        }
         let until = waiter.map(|(_, until)| until);
         let waiter = waiter.map(|(waiter, _)| waiter);
-        let item = Entry(request.clone());
+        let without = |message: Message, key| message.without_header(key);
+        let item = Entry(
+            ["ack-queue", "ack-token"]
+                .into_iter()
+                .fold(request.clone(), without),
+        );
         let offered = queue.offer(item, waiter, now.ms, &mut self.effects);
         self.alarms.set(&name, queue.next_event(), now);
         match offered {
-            Offered::Done => Ok(Some(request.reply(Status::Ok, ""))),
+            Offered::Done => {
+                if let Some((from, token)) = ends
+                    && let Some(queue) = self.queues.get_mut(&from)
+                {
+                    // It was there a moment ago.
+                    let _ = queue.finish(token, now.ms, &mut self.effects);
+                    self.alarms.set(&from, queue.next_event(), now);
+                }
+                Ok(Some(request.reply(Status::Ok, "")))
+            }
             Offered::Waiting => {
                 if let (Some(waiter), Some(until)) = (waiter, until) {
                     self.remember(waiter, name, request.clone(), until);

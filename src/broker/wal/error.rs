@@ -78,6 +78,13 @@ pub enum WalError {
     },
 }
 
+/// Errors are equal that say the same.
+impl PartialEq for WalError {
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
 /// What a sound record has that is not understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -24,6 +24,8 @@ pub struct Report {
     pub damage: Vec<Damage>,
     /// Records that earlier openings have reported as missing.
     pub known: Vec<(u64, u64)>,
+    /// Messages that a broker of this version does not understand. They stay in the log.
+    pub unreadable: u64,
 }
 
 /// Where a file ends.
