@@ -112,9 +112,12 @@ impl QueueOptions {
     /// Whether it outlives the broker, with those of its messages that are [durable](super::Message::with_durable); default
     /// false. It has to be bounded, and the broker needs a [log](super::BrokerOptions::log).
     #[must_use]
-    pub fn durable(self, durable: bool) -> Self {
-        let word = if durable { "DURABLE" } else { "TRANSIENT" };
-        self.with("persistence", word)
+    pub fn durable(mut self, durable: bool) -> Self {
+        if durable {
+            return self.with("persistence", "DURABLE");
+        }
+        self.fields.remove("persistence");
+        self
     }
 
     fn with(mut self, key: &str, value: impl Into<Value>) -> Self {

@@ -59,7 +59,7 @@ pub(super) fn queue(name: &str, options: &QueueOptions) -> Result<Message> {
 }
 
 pub(super) fn redrive(queue: &str, to: Option<&str>) -> Result<Message> {
-    let fields = to.map_or(json!({}), |to| json!({ "to": to }));
+    let fields = to.map_or_else(|| json!({}), |to| json!({ "to": to }));
     let ask = Message::data(None, "", &fields)?;
     Ok(ask.addressed_to(MessageType::RedriveQueue, queue)?)
 }

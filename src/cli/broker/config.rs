@@ -17,6 +17,7 @@ use super::super::client::seconds;
 use super::super::failure::Failure;
 use super::super::size::Size;
 use super::endpoints::Endpoint;
+use super::log::Log;
 
 /// What a file may say. The keys have the names of the command line's options.
 #[derive(Debug, Default, Deserialize)]
@@ -35,6 +36,11 @@ pub(super) struct Config {
     pub(super) max_topics: Option<usize>,
     pub(super) max_functions: Option<usize>,
     pub(super) max_temporary_queues: Option<usize>,
+    #[serde(alias = "write-ahead-log-dir")]
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) log: Log,
+    write_ahead_log_compress: bool,
+    write_ahead_log_compact: bool,
     pub(super) queues: BTreeMap<Name, Queue>,
     pub(super) topics: Vec<Spanned<String>>,
     pub(super) endpoints: Vec<Endpoint>,
@@ -65,13 +71,17 @@ pub(super) struct Queue {
     pub(super) max_backoff: Option<Duration>,
     #[serde(default, deserialize_with = "time")]
     pub(super) expiry: Option<Duration>,
+    #[serde(default)]
+    pub(super) durable: bool,
 }
 
 impl Queue {
     pub(super) fn options(&self) -> QueueOptions {
         /// To which waits grow unless something else is said.
         const CAP: Duration = Duration::from_secs(3600);
-        let mut options = QueueOptions::new(self.capacity).queue_type(self.kind.into());
+        let mut options = QueueOptions::new(self.capacity)
+            .queue_type(self.kind.into())
+            .durable(self.durable);
         if let Some(queue) = &self.dead_letter {
             options = options.dead_letter(queue);
         }
@@ -197,6 +207,10 @@ impl Config {
                 *path = directory.join(&path);
             }
         }
+        let paths = [&mut config.data_dir, &mut config.log.key_file];
+        for path in paths.into_iter().flatten() {
+            *path = directory.join(&path);
+        }
         Ok(config)
     }
 
@@ -206,10 +220,12 @@ impl Config {
             let before = text.get(..start).unwrap_or_default();
             (before.matches('\n').count() + 1, reason)
         };
-        let config: Self = toml::from_str(text).map_err(|error| {
+        let mut config: Self = toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             at(start, error.message().to_owned())
         })?;
+        config.log.compress |= config.write_ahead_log_compress;
+        config.log.compact |= config.write_ahead_log_compact;
         for topic in &config.topics {
             // The parser would name the line in which the list begins.
             let name = Name::try_from(topic.get_ref().clone());
@@ -242,7 +258,17 @@ mod tests {
             max-topics = 11
             max-functions = 12
             max-temporary-queues = 13
+            data-dir = "kept"
             topics = ["news"]
+
+            [log]
+            sync = "100ms"
+            compress = true
+            compact = true
+            strict = true
+            key-file = "log.key"
+            segment-size = "16MB"
+            max-size = "500MB"
 
             [tls]
             cert = "own.pem"
@@ -250,7 +276,7 @@ mod tests {
             ca = "ca.pem"
 
             [queues]
-            jobs = { capacity = 100 }
+            jobs = { capacity = 100, durable = true }
             "orders/new" = { type = "circular", capacity = 5 }
 
             [queues.work]
@@ -279,7 +305,24 @@ mod tests {
             .backoff(millis(1000), millis(2500))
             .expiry(millis(500));
         assert_eq!(queues[2].1.options(), work);
+        assert_eq!(queues[0].1.options(), QueueOptions::new(100).durable(true));
+        assert_eq!(config.data_dir, Some("kept".into()));
+        assert_eq!(config.log.sync, "100ms".parse().ok());
+        assert!(config.log.compress && config.log.compact && config.log.strict);
+        assert_eq!(config.log.key_file, Some("log.key".into()));
+        assert_eq!(config.log.segment_size, Some(Size(16 << 20)));
+        assert_eq!(config.log.max_size, Some(Size(500 << 20)));
         assert_eq!(config.topics[0].get_ref(), "news");
+    }
+
+    #[test]
+    fn the_log_has_its_names_of_old_too() {
+        let file = "write-ahead-log-dir = 'x'
+            write-ahead-log-compress = true
+            write-ahead-log-compact = true";
+        let config = Config::parse(file).unwrap();
+        assert_eq!(config.data_dir, Some("x".into()));
+        assert!(config.log.compress && config.log.compact && !config.log.strict);
     }
 
     #[test]

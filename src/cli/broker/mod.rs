@@ -3,6 +3,7 @@
 mod access;
 mod config;
 mod endpoints;
+mod log;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -32,11 +33,14 @@ pub(super) struct Command {
     config: Option<PathBuf>,
     #[command(flatten)]
     options: Options,
+    #[command(flatten)]
+    log: log::Arguments,
 }
 
 const EXAMPLES: &str = "Examples:
   wirebird broker
   wirebird broker --config broker.toml
+  wirebird broker --data-dir /var/lib/wirebird
   wirebird broker --listen tcp://127.0.0.1:0 --listen ipc:///run/jobs.sock --encrypt
   wirebird broker --listen tls+tcp://0.0.0.0:7421 --tls-cert own.pem --tls-key own.key --tls-ca ca.pem
 
@@ -131,6 +135,7 @@ fn run(command: Command) -> Result<(), Failure> {
         None => Config::default(),
     };
     command.options.over(&mut config);
+    command.log.over(&mut config.data_dir, &mut config.log);
     let urls = config.listen.take().unwrap_or_else(access::default_urls);
     let access = Access::of(&urls)?;
     access.check(&config)?;
@@ -142,7 +147,12 @@ fn run(command: Command) -> Result<(), Failure> {
     let mut signals = Signals::catch().map_err(Failure::failed)?;
 
     let options = options(&config, !access.is_reached_from_outside());
+    let options = match config.log.options(config.data_dir.as_deref())? {
+        Some(log) => options.log(&log),
+        None => options,
+    };
     let broker = Broker::with_options(&options).map_err(unusable)?;
+    broker.recovered().into_iter().for_each(log::tell);
     create(&broker, &config)?;
     let mut listeners = Vec::new();
     for url in access.urls() {

@@ -31,6 +31,9 @@ pub(in crate::cli) enum Queue {
         /// Let the oldest message go when it is full, rather than have offers wait
         #[arg(long)]
         circular: bool,
+        /// Have it outlive the broker, with its durable messages
+        #[arg(long, conflicts_with = "circular")]
+        durable: bool,
         /// Put messages that fail or expire into this queue, which has to exist
         #[arg(long, value_name = "QUEUE")]
         dead_letter: Option<String>,
@@ -123,6 +126,7 @@ impl Queue {
                 name,
                 capacity,
                 circular,
+                durable,
                 dead_letter,
                 max_attempts,
                 backoff,
@@ -131,10 +135,12 @@ impl Queue {
                 connection,
             } => {
                 let kind = if *circular { "CIRCULAR" } else { "BOUNDED" };
+                let persistence = if *durable { "DURABLE" } else { "TRANSIENT" };
                 let fields = json!({
                     "name": name,
                     "capacity": capacity,
                     "type": kind,
+                    "persistence": persistence,
                     "dead-letter": dead_letter,
                     "max-attempts": max_attempts,
                     "backoff": backoff,
@@ -198,9 +204,12 @@ impl Status {
         let session = self.connection.open()?;
         let answer = session.request(MessageType::ServerStatus, None)?;
         let mut status = data(&answer)?;
-        let endpoints = status.as_object_mut();
-        let endpoints = endpoints.and_then(|members| members.remove("endpoints"));
-        session.tell(&(pairs(&status) + &self::endpoints(&endpoints.unwrap_or_default())))
+        let mut members = status.as_object_mut();
+        let mut part = |key| members.as_mut().and_then(|members| members.remove(key));
+        let (endpoints, log) = (part("endpoints"), part("log"));
+        let log = log.filter(Value::is_object);
+        let log = log.map_or_else(String::new, |log| format!("\nlog\n{}", pairs(&log)));
+        session.tell(&(pairs(&status) + &log + &self::endpoints(&endpoints.unwrap_or_default())))
     }
 }
 
