@@ -11,6 +11,8 @@ mod cat;
 mod client;
 #[cfg(feature = "broker")]
 mod failure;
+#[cfg(feature = "broker")]
+mod password;
 mod perf;
 #[cfg(feature = "broker")]
 mod signals;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use clap::Args;
 use wirebird::broker::{Broker, BrokerOptions, ClientOptions};
 
-use super::client::{connect, seconds};
+use super::client::{Security, connect, seconds};
 use super::failure::{Failure, exit};
 use super::signals::Signals;
 use super::size::Size;
@@ -48,9 +48,8 @@ pub(super) struct Command {
     /// Have the requests not answered; the time ends when the broker has taken the last one
     #[arg(long)]
     oneway: bool,
-    /// Encrypt what goes over the connections
-    #[arg(long)]
-    encrypt: bool,
+    #[command(flatten)]
+    security: Security,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -101,9 +100,8 @@ fn measure(command: &Command) -> Result<(), Failure> {
     };
     let url = own.as_ref().map(|(_, url)| url).or(command.url.as_ref());
     let url = url.ok_or_else(|| Failure::input("there is no broker to measure"))?;
-    let options = ClientOptions::new()
-        .timeout(PATIENCE)
-        .encrypt(command.encrypt);
+    let options = ClientOptions::new().timeout(PATIENCE);
+    let options = command.security.apply(options)?;
     let clients = (0..command.connections)
         .map(|_| connect(url, options.clone(), &command.tls))
         .collect::<Result<Vec<_>, _>>()?;

@@ -29,7 +29,7 @@ impl Figures {
         let lines = [
             ("Messages", self.messages.to_string()),
             ("Payload", format!("{} KB", command.size.0 as f64 / 1024.0)),
-            ("Encryption", switch(command.encrypt).into()),
+            ("Encryption", switch(command.security.encrypts()).into()),
             // Clients and brokers have none.
             ("Compression", switch(false).into()),
             ("Connections", command.connections.to_string()),
@@ -64,7 +64,7 @@ impl Figures {
             "total-bytes-sent": self.messages.saturating_mul(command.size.0 as u64),
             "throughput-msgs": self.per_second(self.messages as f64),
             "throughput-MB": self.per_second(self.bytes(command) / MB),
-            "encrypt": command.encrypt,
+            "encrypt": command.security.encrypts(),
             "compress": false,
             "oneway": command.oneway,
             "connections": command.connections,

@@ -64,11 +64,19 @@ impl Access {
                 )));
             }
             let encrypts = config.encrypt || uses_tls(url);
-            let knows_clients = uses_tls(url) && config.tls.ca.is_some();
+            let users = config.authenticator.is_some();
+            if users && !encrypts && crosses_network(url) {
+                return Err(Failure::input(format_args!(
+                    "{url}: passwords would go over it in the clear: demand encryption with --encrypt, \
+                     or listen at tls+tcp, wss, ipc or abstract"
+                )));
+            }
+            let knows_clients = users || uses_tls(url) && config.tls.ca.is_some();
             if is_outside(url) && !(encrypts && knows_clients) && !config.insecure {
                 return Err(Failure::input(format_args!(
                     "{url} can be reached from other machines, and anybody there could use the broker: \
-                     listen at tls+tcp with --tls-cert and --tls-ca, or on loopback, or allow it with --insecure"
+                     have them log in with --authenticator and --encrypt, or listen at tls+tcp with --tls-cert and \
+                     --tls-ca, or on loopback, or allow it with --insecure"
                 )));
             }
         }
@@ -80,17 +88,23 @@ pub(super) fn uses_tls(url: &Url) -> bool {
     matches!(url.transport(), Transport::Tls | Transport::Wss)
 }
 
+/// Whether what goes over it goes over the network, if only that within the machine.
+fn crosses_network(url: &Url) -> bool {
+    !matches!(
+        url.transport(),
+        Transport::Ipc | Transport::Abstract | Transport::Inproc | Transport::Descriptor
+    )
+}
+
 /// Whether other machines may reach a listener there.
 fn is_outside(url: &Url) -> bool {
-    match url.transport() {
-        Transport::Ipc | Transport::Abstract | Transport::Inproc | Transport::Descriptor => false,
-        _ => match url.host_kind() {
+    crosses_network(url)
+        && match url.host_kind() {
             Host::V4(address) => !address.is_loopback(),
             Host::V6(address, _) => !address.is_loopback(),
             Host::Name(name) => name != "localhost",
             _ => true,
-        },
-    }
+        }
 }
 
 #[cfg(test)]
@@ -152,6 +166,11 @@ mod tests {
             (secure, "insecure = true", false),
             (secure, "insecure = true\ntls = { cert = 'x' }", true),
             ("tcp://127.0.0.1:1", "", true),
+            (open, "authenticator = 'x'\nencrypt = true", true),
+            (open, "authenticator = 'x'\ninsecure = true", false),
+            ("tcp://127.0.0.1:1", "authenticator = 'x'", false),
+            (secure, "authenticator = 'x'\ntls = { cert = 'x' }", true),
+            ("ipc:///tmp/x", "authenticator = 'x'", true),
         ] {
             let checked = access(url).check(&config(text));
             assert_eq!(checked.is_ok(), allowed, "{url} with {text}");

@@ -22,6 +22,7 @@ pub(super) struct Config {
     pub(super) listen: Option<Vec<String>>,
     pub(super) origins: Vec<String>,
     pub(super) encrypt: bool,
+    pub(super) authenticator: Option<PathBuf>,
     pub(super) open_admin: Option<bool>,
     pub(super) insecure: bool,
     pub(super) tls: Tls,
@@ -37,7 +38,7 @@ pub(super) struct Config {
 }
 
 /// The files for TLS.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Tls {
     pub(super) cert: Option<PathBuf>,
@@ -128,10 +129,9 @@ impl Config {
             .map_err(|(line, reason)| Failure::input(format_args!("{shown}:{line}: {reason}")))?;
         let directory = file.parent().unwrap_or_else(|| Path::new(""));
         let tls = &mut config.tls;
-        for path in [&mut tls.cert, &mut tls.key, &mut tls.ca]
-            .into_iter()
-            .flatten()
-        {
+        let users = &mut config.authenticator;
+        let named = [users, &mut tls.cert, &mut tls.key, &mut tls.ca];
+        for path in named.into_iter().flatten() {
             *path = directory.join(&path);
         }
         Ok(config)
@@ -167,6 +167,7 @@ mod tests {
             listen = ["tcp://127.0.0.1:0", "ipc:///tmp/x"]
             origins = ["https://example.com"]
             encrypt = true
+            authenticator = "users.json"
             open-admin = false
             insecure = true
             max-connections = 100

@@ -2,6 +2,7 @@
 
 mod access;
 mod config;
+mod reload;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -14,10 +15,11 @@ use wirebird::broker::{Broker, BrokerOptions, Error};
 use wirebird::{Listener, TlsAuth, TlsConfig, Url};
 
 use super::failure::{Failure, exit};
-use super::signals::Signals;
+use super::signals::{Signals, Told};
 use super::size::Size;
 use access::{Access, uses_tls};
 use config::{Config, Tls};
+use reload::Files;
 
 /// Where a broker listens, and clients look for it, unless they are told.
 pub(super) const DEFAULT_URL: &str = "tcp://127.0.0.1:7420";
@@ -38,9 +40,11 @@ const EXAMPLES: &str = "Examples:
   wirebird broker --config broker.toml
   wirebird broker --listen tcp://127.0.0.1:0 --listen ipc:///run/jobs.sock --encrypt
   wirebird broker --listen tls+tcp://0.0.0.0:7421 --tls-cert own.pem --tls-key own.key --tls-ca ca.pem
+  wirebird broker --listen tcp://0.0.0.0:7420 --encrypt --authenticator users.json
 
 Without --listen it listens at tcp://127.0.0.1:7420, and at wirebird.sock in the runtime directory of the user.
-It prints where, then \"Ready\". Ctrl-C and SIGTERM end it when the answers that are on their way were sent.";
+It prints where, then \"Ready\". Ctrl-C and SIGTERM end it when the answers that are on their way were sent.
+SIGHUP has it read the file of --authenticator and those for TLS again.";
 
 #[derive(Debug, Default, Args)]
 struct Options {
@@ -50,8 +54,11 @@ struct Options {
     /// Turn clients away that do not encrypt
     #[arg(long)]
     encrypt: bool,
+    /// Serve only users that log in, and let them do what this file says; wirebird user and acl edit it
+    #[arg(long, value_name = "FILE")]
+    authenticator: Option<PathBuf>,
     /// Let any client make and remove destinations; so it is by itself if only this machine reaches the broker
-    #[arg(long, conflicts_with = "no_open_admin")]
+    #[arg(long, conflicts_with_all = ["no_open_admin", "authenticator"])]
     open_admin: bool,
     /// Let no client make and remove destinations
     #[arg(long)]
@@ -102,6 +109,7 @@ impl Options {
         }
         config.encrypt |= self.encrypt;
         config.insecure |= self.insecure;
+        config.authenticator = self.authenticator.or_else(|| config.authenticator.take());
         if self.open_admin || self.no_open_admin {
             config.open_admin = Some(self.open_admin);
         }
@@ -133,21 +141,36 @@ fn run(command: Command) -> Result<(), Failure> {
     let urls = config.listen.take().unwrap_or_else(access::default_urls);
     let access = Access::of(&urls)?;
     access.check(&config)?;
-    let tls = tls(&config.tls)?;
+    let tls = tls_config(&config.tls)?;
+    let files = Files::read(config.authenticator.take(), config.tls.clone())?;
     // Before anybody is served, so that no signal finds the broker unprepared.
-    let mut signals = Signals::catch().map_err(Failure::failed)?;
+    let mut signals = Signals::catch_reload().map_err(Failure::failed)?;
 
-    let options = options(&config, !access.is_reached_from_outside());
+    let mut options = options(&config, !access.is_reached_from_outside());
+    if let Some(users) = files.authenticator() {
+        options = options.authenticator(users);
+    }
     let broker = Broker::with_options(&options).map_err(unusable)?;
     create(&broker, &config)?;
     let mut listeners = Vec::new();
+    let mut secure = Vec::new();
     for url in access.urls() {
         let failed = |error| Failure::failed(format_args!("Cannot listen at {url}: {error}"));
-        listeners.push(listen(&broker, url, &config, tls.as_ref()).map_err(failed)?);
+        let listener = listen(&broker, url, &config, tls.as_ref()).map_err(failed)?;
+        if uses_tls(url) {
+            secure.push(listener.clone());
+        }
+        listeners.push(listener);
     }
     announce(&listeners).map_err(|error| Failure::failed(format_args!("Cannot write: {error}")))?;
 
-    signals.wait();
+    while signals.wait() == Told::Reload {
+        match files.reload(&secure) {
+            Ok(read) if read.is_empty() => say("There is nothing to read again"),
+            Ok(read) => say(&format!("Read again: {read}")),
+            Err(failure) => failure.about("Nothing has changed").tell(),
+        }
+    }
     // Clients that do not read their answers do not keep it.
     let _ = broker.close();
     Ok(())
@@ -205,7 +228,7 @@ fn unusable(error: Error) -> Failure {
 }
 
 /// What listeners with TLS show and demand, if there is a certificate.
-fn tls(files: &Tls) -> Result<Option<TlsConfig>, Failure> {
+fn tls_config(files: &Tls) -> Result<Option<TlsConfig>, Failure> {
     let Some(chain) = &files.cert else {
         return Ok(None);
     };
@@ -253,6 +276,12 @@ fn announce(listeners: &[Listener]) -> io::Result<()> {
     }
     writeln!(out, "Ready")?;
     out.flush()
+}
+
+/// Whoever reads what is printed may have stopped to; the broker goes on.
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 #[cfg(test)]

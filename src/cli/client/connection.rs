@@ -11,6 +11,7 @@ use wirebird::{EndpointOptions, Transport, Url};
 use super::super::broker::DEFAULT_URL;
 use super::super::failure::Failure;
 use super::super::tls::Files;
+use super::security::Security;
 
 /// Names the broker where no option does.
 const VARIABLE: &str = "WIREBIRD_URL";
@@ -21,9 +22,8 @@ pub(in crate::cli) struct Connection {
     /// The broker [default: $WIREBIRD_URL, or tcp://127.0.0.1:7420]
     #[arg(long)]
     url: Option<String>,
-    /// Encrypt what goes over the connection
-    #[arg(long)]
-    encrypt: bool,
+    #[command(flatten)]
+    security: Security,
     /// Wait so long for an answer, besides the time that the request itself allows
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
@@ -51,9 +51,8 @@ impl Connection {
                 return Err(Failure::input(error).about(VARIABLE));
             }
         };
-        let options = ClientOptions::new()
-            .timeout(self.timeout)
-            .encrypt(self.encrypt);
+        let options = ClientOptions::new().timeout(self.timeout);
+        let options = self.security.apply(options)?;
         Ok(Session {
             client: connect(&url, options, &self.tls)?,
             json: self.json,
@@ -76,9 +75,7 @@ pub(in crate::cli) fn connect(
         endpoint = endpoint.tls(tls.read().map_err(Failure::input)?);
     }
     Client::connect_with(url, &options.endpoint(endpoint)).map_err(|error| {
-        Failure::failed(format_args!(
-            "Cannot connect to the broker at {url}: {error}"
-        ))
+        failure(error).about(format_args!("Cannot connect to the broker at {url}"))
     })
 }
 
