@@ -210,3 +210,55 @@ fn sighup_does_no_harm_where_nothing_can_be_read_again() {
     served.broker.line("There is nothing to read again");
     served.gives("queue create jobs");
 }
+
+#[test]
+fn keys_are_made_and_known_by_both_ends() {
+    let files = Files::new();
+    let at = |name: &str| files.at(name).display().to_string();
+    let make = |name: &str| {
+        let words = ["key", "generate", &at(name)];
+        let printed = Program::wirebird().start(words).succeed();
+        let again = Program::wirebird().start(["key", "public", &at(name)]);
+        assert_eq!(again.succeed(), printed);
+        String::from_utf8(printed).unwrap().trim().to_owned()
+    };
+    let (server, ann, bob) = (make("server"), make("ann"), make("bob"));
+    let again = Program::wirebird().run(["key", "generate", &at("ann")]);
+    assert_fails(&again, 2, &at("ann"));
+    files.put(
+        "broker.toml",
+        &format!("identity = 'server'\nclient-keys = ['{ann}']"),
+    );
+    // Clients are known, so that other machines may reach it.
+    let served = serve(&format!(
+        "--config {} --listen tcp://0.0.0.0:0 --open-admin",
+        at("broker.toml")
+    ));
+    let ann_is = format!("--server-key {server} --identity {}", at("ann"));
+    served.gives(&format!("queue create jobs {ann_is}"));
+    served.gives(&format!(
+        "bench {} --duration 0.01 --json {ann_is}",
+        served.url
+    ));
+    for (options, told) in [
+        (
+            format!("--server-key {bob} --identity {}", at("ann")),
+            "the broker does not prove to have the key",
+        ),
+        (
+            format!("--server-key {server} --identity {}", at("bob")),
+            "this client's key is none of those that the broker serves",
+        ),
+        (
+            format!("--server-key {server}"),
+            "this client's key is none of those that the broker serves",
+        ),
+    ] {
+        served.refuses(&format!("queue list {options}"), told);
+    }
+    files.put("ann", "no key");
+    let done = served.run(&format!("queue list {ann_is}"));
+    assert_fails(&done, 2, "no private key of Ed25519");
+    let done = served.run("queue list --server-key x");
+    assert_eq!(done.code, Some(2), "{done:?}");
+}

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::codec::{Encoding, decode, encode};
-use super::crypto::{Cipher, Greeting, PublicKey};
-use super::message::{Message as Letter, MessageType};
+use super::crypto::{Cipher, Fault, Greeting};
+use super::keys::{Identity, PublicKey};
+use super::message::{Message as Letter, MessageType, Status};
 use crate::engine::lock;
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
@@ -46,7 +47,14 @@ pub(super) struct Security {
     pub(super) encrypt: bool,
     /// The key that the broker must prove to have.
     pub(super) server: Option<PublicKey>,
+    pub(super) identity: Option<Identity>,
     pub(super) credentials: Option<Credentials>,
+}
+
+impl Security {
+    pub(super) fn encrypts(&self) -> bool {
+        self.encrypt || self.server.is_some() || self.identity.is_some()
+    }
 }
 
 /// Who a client is.
@@ -215,11 +223,27 @@ impl Caller {
                 let Some(greeting) = greeting.take() else {
                     return Err(Error::BadHandshake);
                 };
-                let (cipher, _) = greeting
-                    .answered(body, self.security.server.as_ref(), None)
-                    .map_err(|_| Error::Malformed("the broker does not prove to have its key"))?;
-                link.state = State::Secret(Box::new(cipher));
-                return self.introduce(io);
+                let Security {
+                    server, identity, ..
+                } = &self.security;
+                return match greeting.answered(body, server.as_ref(), identity.as_ref()) {
+                    Ok((cipher, proof)) => {
+                        link.state = State::Secret(Box::new(cipher));
+                        if let Some(proof) = proof {
+                            link.push(proof.into(), io);
+                        }
+                        self.introduce(io)
+                    }
+                    Err(Fault::BadSignature | Fault::UnknownKey) => {
+                        let text = "the broker does not prove to have the key that it is known by";
+                        let answer = Letter::answer(Uuid::nil(), Status::DiffieHellmanNak, text);
+                        self.introduced(answer, io);
+                        Ok(())
+                    }
+                    Err(_) => Err(Error::Malformed(
+                        "an unusable answer to the offer to encrypt",
+                    )),
+                };
             }
         };
         let (letter, _) =
@@ -292,7 +316,7 @@ impl Protocol for Caller {
             login: Login::Done,
         };
         lock(&self.desk).refused = None;
-        if self.security.encrypt {
+        if self.security.encrypts() {
             let (greeting, hello) = Greeting::new().map_err(|_| Error::OutOfMemory)?;
             link.state = State::Greeting(Some(greeting));
             link.push(hello.into(), io);

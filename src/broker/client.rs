@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::auth::{check_password, check_user};
 use super::caller::{Caller, Credentials, Desk, Security};
 use super::error::{Error, Result};
+use super::keys::{Identity, PublicKey};
 use super::message::{Message, MessageType, Status};
 use super::server::{QueueType, is_private};
 use crate::engine::{Core, Dialing, Patience, lock};
@@ -62,6 +63,22 @@ impl ClientOptions {
         self
     }
 
+    /// The key that the broker has to prove to have; it implies [`encrypt`](Self::encrypt). Default: any, so that the
+    /// connection is secret but who is at its other end is not known.
+    #[must_use]
+    pub fn server_key(mut self, key: PublicKey) -> Self {
+        self.security.server = Some(key);
+        self
+    }
+
+    /// The key that the client proves to have; it implies [`encrypt`](Self::encrypt). Default: none. A broker may
+    /// [serve](super::BrokerOptions::client_keys) only those whose keys it knows.
+    #[must_use]
+    pub fn identity(mut self, identity: &Identity) -> Self {
+        self.security.identity = Some(identity.clone());
+        self
+    }
+
     /// How long a request may take until it is answered, default 10 s. The time that an offer or a poll may wait is
     /// added to it.
     #[must_use]
@@ -109,7 +126,9 @@ impl Client {
     /// As [`Socket::dial`](crate::Socket::dial). [`Error::Refused`] with
     /// [`NoPermission`](super::Status::NoPermission) if the user or the password is wrong, or the broker wants one and
     /// none is given, with [`BadRequest`](super::Status::BadRequest) if one is given and the broker has no users, and with
-    /// [`RateLimited`](super::Status::RateLimited) after too many failures. [`Error::Auth`] for a user or password that
+    /// [`RateLimited`](super::Status::RateLimited) after too many failures, and with
+    /// [`DiffieHellmanNak`](super::Status::DiffieHellmanNak) if either end does not have a key that the other one knows
+    /// it by. [`Error::Auth`] for a user or password that
     /// cannot be, [`Error::Unprotected`] for one that would go over a network in the clear.
     pub fn connect(url: &str) -> Result<Self> {
         Self::connect_with(url, &ClientOptions::default())
@@ -124,7 +143,7 @@ impl Client {
         if let Some(credentials) = &options.security.credentials {
             check_user(&credentials.user)?;
             check_password(&credentials.password)?;
-            if !options.security.encrypt && !is_private(url)? {
+            if !options.security.encrypts() && !is_private(url)? {
                 return Err(Error::Unprotected(url.into()));
             }
         }

@@ -14,7 +14,8 @@ use bytes::Bytes;
 
 use super::auth::{Authenticator, Login};
 use super::codec::{Encoding, decode, encode};
-use super::crypto::{self, Cipher, Fault, Identity, Welcome};
+use super::crypto::Fault;
+use super::line::{Came, Guard, Line};
 use super::message::{Message as Letter, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
@@ -104,9 +105,7 @@ pub(super) struct Hub {
     last_session: SessionId,
     /// What was decided while nobody could send it.
     later: Outputs,
-    /// Whether a client must encrypt.
-    encrypt: bool,
-    identity: Option<Identity>,
+    guard: Guard,
     /// Something was done since somebody last looked.
     busy: bool,
 }
@@ -117,7 +116,7 @@ struct Link {
     source: Option<IpAddr>,
     /// How the client's last request was encoded.
     encoding: Encoding,
-    cipher: Option<Cipher>,
+    line: Line,
     /// Whether the pipe takes a message now.
     ready: bool,
     /// Whether its messages are left with the pipe for now.
@@ -142,7 +141,7 @@ impl Link {
             pipe,
             source,
             encoding: Encoding::Binary,
-            cipher: None,
+            line: Line::default(),
             ready: true,
             held: false,
             broken: false,
@@ -168,23 +167,19 @@ impl Link {
         } else {
             (self.publications.pop()?.encoded(self.encoding), None)
         };
-        Some(match &mut self.cipher {
-            None => Ok((plain, item)),
-            Some(cipher) => cipher.seal(&plain).map(|sealed| (sealed.into(), item)),
-        })
+        Some(self.line.seal(plain).map(|frame| (frame, item)))
     }
 }
 
 impl Hub {
-    pub(super) fn new(router: Router, encrypt: bool, identity: Option<Identity>) -> Self {
+    pub(super) fn new(router: Router, guard: Guard) -> Self {
         Self {
             router,
             links: HashMap::new(),
             sessions: IdMap::default(),
             last_session: 0,
             later: Outputs::new(),
-            encrypt,
-            identity,
+            guard,
             busy: false,
         }
     }
@@ -248,28 +243,23 @@ impl Hub {
         let Some(link) = self.links.get_mut(&session) else {
             return Ok(());
         };
-        let body = match (&mut link.cipher, message.body().first()) {
-            (Some(cipher), _) => match cipher.open(message.body()) {
-                Ok(plain) => Bytes::from(plain),
-                Err(_) => {
-                    return Err(Error::Malformed(
-                        "an encrypted frame that is not as it was sent",
-                    ));
-                }
-            },
-            (None, Some(&crypto::HELLO)) => {
-                let (welcome, answer) = Welcome::new(message.body(), self.identity.as_ref())
-                    .map_err(|_| Error::Malformed("an unusable offer to encrypt"))?;
-                link.cipher = Some(welcome.cipher);
-                link.frames.push_back(answer);
+        let body = match link.line.take(message, &self.guard)? {
+            Came::Message(body) => body,
+            Came::Handshake(answer) => {
+                link.frames.extend(answer);
                 self.flush(session, io);
                 return Ok(());
             }
-            (None, _) if self.encrypt => return Err(Error::PermissionDenied),
-            (None, _) => Bytes::from(message),
         };
+        let known = link.line.is_known(&self.guard);
         let mut out = Outputs::new();
         match decode(body) {
+            Ok((request, encoding)) if !known => {
+                link.encoding = encoding;
+                let text = "this client's key is none of those that the broker serves";
+                let answer = request.reply(Status::DiffieHellmanNak, text);
+                self.router.refuse(session, answer, &mut out);
+            }
             Ok((request, encoding)) => {
                 link.encoding = encoding;
                 self.router.request(session, request, now, &mut out);

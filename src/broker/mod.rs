@@ -4,17 +4,16 @@ mod auth;
 mod caller;
 mod client;
 mod codec;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "signed sessions have no options yet")
-)]
 mod crypto;
 #[cfg_attr(not(test), expect(dead_code))]
 mod dedupe;
 mod error;
 mod hub;
 mod json;
+mod keys;
+mod line;
 mod message;
+mod options;
 mod pool;
 #[cfg_attr(not(test), expect(dead_code, reason = "durable queues use the rest"))]
 mod queue;
@@ -31,6 +30,7 @@ pub use client::{Client, ClientOptions};
 pub use codec::{DecodeError, DecodeFault, Encoding, decode, encode};
 pub use error::{Error, Refusal, Result};
 pub use json::{JsonError, JsonFault};
+pub use keys::{Identity, PublicKey};
 pub use message::limits::{
     MAX_DESTINATION, MAX_HEADER_BYTES, MAX_HEADER_KEY, MAX_HEADERS, MAX_MIMETYPE, MAX_NESTING,
     MAX_REQUEST_ID, MAX_SUBJECT, check_name, check_pattern, is_reserved,
@@ -38,5 +38,6 @@ pub use message::limits::{
 pub use message::{
     Category, Charset, ExpiryUnit, Field, Message, MessageError, MessageSize, MessageType, Status,
 };
+pub use options::BrokerOptions;
 pub use router::Stats;
-pub use server::{Broker, BrokerOptions, HandlerError, QueueStatus, QueueType};
+pub use server::{Broker, HandlerError, QueueStatus, QueueType};

@@ -12,6 +12,8 @@ mod client;
 #[cfg(feature = "broker")]
 mod failure;
 #[cfg(feature = "broker")]
+mod key;
+#[cfg(feature = "broker")]
 mod password;
 mod perf;
 #[cfg(feature = "broker")]
@@ -71,6 +73,9 @@ enum Run {
     /// Manages what the users of a broker may do
     #[cfg(feature = "broker")]
     Acl(acl::Command),
+    /// Makes keys by which brokers and clients know each other
+    #[cfg(feature = "broker")]
+    Key(key::Command),
 }
 
 /// Runs the command line `args`, whose first word is the name of the program.
@@ -101,6 +106,8 @@ pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Run::User(command) => user::main(&command),
         #[cfg(feature = "broker")]
         Run::Acl(command) => acl::main(&command),
+        #[cfg(feature = "broker")]
+        Run::Key(command) => key::main(&command),
     }
 }
 

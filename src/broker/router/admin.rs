@@ -137,7 +137,7 @@ impl Router {
         json!({
             "max-msg-size": self.limits.message_size,
             "compress-cutoff-size": -1,
-            "encrypt": false,
+            "encrypt": self.limits.encrypt,
             "authentication": self.auth.is_some(),
             "heartbeat-interval-seconds": 0,
         })

@@ -41,6 +41,8 @@ pub(super) struct Limits {
     /// Longest wait that a request may ask for.
     pub(super) longest_wait: Duration,
     pub(super) message_size: usize,
+    /// Whether clients must encrypt.
+    pub(super) encrypt: bool,
     /// Whether clients may manage destinations without having logged in as an administrator.
     pub(super) open_admin: bool,
 }
@@ -56,6 +58,7 @@ impl Default for Limits {
             waiting: 10_000,
             longest_wait: Duration::from_secs(24 * 3600),
             message_size: 20 << 20,
+            encrypt: false,
             open_admin: false,
         }
     }

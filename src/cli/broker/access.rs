@@ -63,7 +63,7 @@ impl Access {
                     "{url} needs a certificate: name one with --tls-cert"
                 )));
             }
-            let encrypts = config.encrypt || uses_tls(url);
+            let encrypts = config.encrypts() || uses_tls(url);
             let users = config.authenticator.is_some();
             if users && !encrypts && crosses_network(url) {
                 return Err(Failure::input(format_args!(
@@ -71,11 +71,12 @@ impl Access {
                      or listen at tls+tcp, wss, ipc or abstract"
                 )));
             }
-            let knows_clients = users || uses_tls(url) && config.tls.ca.is_some();
+            let keys = config.client_keys.is_some();
+            let knows_clients = users || keys || uses_tls(url) && config.tls.ca.is_some();
             if is_outside(url) && !(encrypts && knows_clients) && !config.insecure {
                 return Err(Failure::input(format_args!(
                     "{url} can be reached from other machines, and anybody there could use the broker: \
-                     have them log in with --authenticator and --encrypt, or listen at tls+tcp with --tls-cert and \
+                     have them log in with --authenticator and --encrypt, or name their keys with --client-key, or listen at tls+tcp with --tls-cert and \
                      --tls-ca, or on loopback, or allow it with --insecure"
                 )));
             }
@@ -170,6 +171,11 @@ mod tests {
             (open, "authenticator = 'x'\ninsecure = true", false),
             ("tcp://127.0.0.1:1", "authenticator = 'x'", false),
             (secure, "authenticator = 'x'\ntls = { cert = 'x' }", true),
+            (
+                open,
+                "client-keys = ['AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']",
+                true,
+            ),
             ("ipc:///tmp/x", "authenticator = 'x'", true),
         ] {
             let checked = access(url).check(&config(text));

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
-use wirebird::broker::{QueueType, check_name, is_reserved};
+use wirebird::broker::{AuthError, PublicKey, QueueType, check_name, is_reserved};
 
 use super::super::failure::Failure;
 use super::super::size::Size;
@@ -22,6 +22,8 @@ pub(super) struct Config {
     pub(super) listen: Option<Vec<String>>,
     pub(super) origins: Vec<String>,
     pub(super) encrypt: bool,
+    pub(super) identity: Option<PathBuf>,
+    pub(super) client_keys: Option<Vec<Key>>,
     pub(super) authenticator: Option<PathBuf>,
     pub(super) open_admin: Option<bool>,
     pub(super) insecure: bool,
@@ -44,6 +46,19 @@ pub(super) struct Tls {
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) ca: Option<PathBuf>,
+}
+
+/// A key that a client has to have.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Key(pub(super) PublicKey);
+
+impl TryFrom<String> for Key {
+    type Error = AuthError;
+
+    fn try_from(text: String) -> Result<Self, AuthError> {
+        text.parse().map(Self)
+    }
 }
 
 /// A queue to make.
@@ -120,6 +135,11 @@ fn limited_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Size>, D::E
 }
 
 impl Config {
+    /// Whether nothing is taken in the clear.
+    pub(super) fn encrypts(&self) -> bool {
+        self.encrypt || self.client_keys.is_some()
+    }
+
     /// Reads a file. The files it names are beside it, unless they are named from the root.
     pub(super) fn read(file: &Path) -> Result<Self, Failure> {
         let shown = file.display();
@@ -129,8 +149,8 @@ impl Config {
             .map_err(|(line, reason)| Failure::input(format_args!("{shown}:{line}: {reason}")))?;
         let directory = file.parent().unwrap_or_else(|| Path::new(""));
         let tls = &mut config.tls;
-        let users = &mut config.authenticator;
-        let named = [users, &mut tls.cert, &mut tls.key, &mut tls.ca];
+        let (users, identity) = (&mut config.authenticator, &mut config.identity);
+        let named = [users, identity, &mut tls.cert, &mut tls.key, &mut tls.ca];
         for path in named.into_iter().flatten() {
             *path = directory.join(&path);
         }
@@ -167,6 +187,8 @@ mod tests {
             listen = ["tcp://127.0.0.1:0", "ipc:///tmp/x"]
             origins = ["https://example.com"]
             encrypt = true
+            identity = "own.key"
+            client-keys = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
             authenticator = "users.json"
             open-admin = false
             insecure = true
@@ -216,6 +238,7 @@ mod tests {
             (2, "max-message-size = 2047", "2KB to 250MB is allowed"),
             (2, "max-message-size = \"251MB\"", "2KB to 250MB is allowed"),
             (2, "max-message-size = true", "expected a number of bytes"),
+            (2, "client-keys = ['x']", "\"x\" is no public key"),
             (2, "encrypt = 1", "expected a boolean"),
             (2, "listen = 'tcp://127.0.0.1:1'", "expected a sequence"),
             (2, "topics = ['a b']", "letters, digits"),

@@ -11,14 +11,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use wirebird::broker::{Broker, BrokerOptions, Error};
+use wirebird::broker::{Broker, BrokerOptions, Error, Identity, PublicKey};
 use wirebird::{Listener, TlsAuth, TlsConfig, Url};
 
 use super::failure::{Failure, exit};
 use super::signals::{Signals, Told};
 use super::size::Size;
 use access::{Access, uses_tls};
-use config::{Config, Tls};
+use config::{Config, Key, Tls};
 use reload::Files;
 
 /// Where a broker listens, and clients look for it, unless they are told.
@@ -54,6 +54,12 @@ struct Options {
     /// Turn clients away that do not encrypt
     #[arg(long)]
     encrypt: bool,
+    /// Prove to have the key in this file, to clients that encrypt; wirebird key makes one
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// Serve only clients that prove to have this key, which demands encryption; may be given several times
+    #[arg(long, value_name = "KEY")]
+    client_key: Vec<PublicKey>,
     /// Serve only users that log in, and let them do what this file says; wirebird user and acl edit it
     #[arg(long, value_name = "FILE")]
     authenticator: Option<PathBuf>,
@@ -109,6 +115,10 @@ impl Options {
         }
         config.encrypt |= self.encrypt;
         config.insecure |= self.insecure;
+        config.identity = self.identity.or_else(|| config.identity.take());
+        if !self.client_key.is_empty() {
+            config.client_keys = Some(self.client_key.into_iter().map(Key).collect());
+        }
         config.authenticator = self.authenticator.or_else(|| config.authenticator.take());
         if self.open_admin || self.no_open_admin {
             config.open_admin = Some(self.open_admin);
@@ -150,6 +160,9 @@ fn run(command: Command) -> Result<(), Failure> {
     if let Some(users) = files.authenticator() {
         options = options.authenticator(users);
     }
+    if let Some(file) = &config.identity {
+        options = options.identity(&Identity::load(file).map_err(Failure::input)?);
+    }
     let broker = Broker::with_options(&options).map_err(unusable)?;
     create(&broker, &config)?;
     let mut listeners = Vec::new();
@@ -183,6 +196,9 @@ fn options(config: &Config, local: bool) -> BrokerOptions {
         .linger(LINGER)
         .encrypt(config.encrypt)
         .open_admin(config.open_admin.unwrap_or(local));
+    if let Some(keys) = &config.client_keys {
+        options = options.client_keys(keys.iter().map(|key| key.0));
+    }
     if let Some(clients) = config.max_connections {
         options = options.max_connections(clients.get());
     }

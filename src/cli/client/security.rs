@@ -4,7 +4,7 @@ use std::env::{self, VarError};
 use std::path::PathBuf;
 
 use clap::Args;
-use wirebird::broker::ClientOptions;
+use wirebird::broker::{ClientOptions, Identity, PublicKey};
 use zeroize::Zeroizing;
 
 use super::super::failure::Failure;
@@ -19,6 +19,12 @@ pub(in crate::cli) struct Security {
     /// Encrypt what goes over the connection
     #[arg(long)]
     encrypt: bool,
+    /// Encrypt, and speak only to a broker that has this key, as wirebird key public prints it
+    #[arg(long, value_name = "KEY")]
+    server_key: Option<PublicKey>,
+    /// Encrypt, and prove to have the key in this file
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// Log in as this user, with the password in $WIREBIRD_PASSWORD or a file
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
@@ -29,7 +35,13 @@ pub(in crate::cli) struct Security {
 
 impl Security {
     pub(in crate::cli) fn apply(&self, options: ClientOptions) -> Result<ClientOptions, Failure> {
-        let options = options.encrypt(self.encrypt);
+        let mut options = options.encrypt(self.encrypt);
+        if let Some(key) = self.server_key {
+            options = options.server_key(key);
+        }
+        if let Some(file) = &self.identity {
+            options = options.identity(&Identity::load(file).map_err(Failure::input)?);
+        }
         let Some(user) = &self.user else {
             return Ok(options);
         };
@@ -37,7 +49,7 @@ impl Security {
     }
 
     pub(in crate::cli) fn encrypts(&self) -> bool {
-        self.encrypt
+        self.encrypt || self.server_key.is_some() || self.identity.is_some()
     }
 
     fn password(&self) -> Result<Zeroizing<String>, Failure> {

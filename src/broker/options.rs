@@ -1,0 +1,179 @@
+//! The options of a broker.
+
+use std::time::Duration;
+
+use super::auth::Authenticator;
+use super::error::{Error, Result};
+use super::keys::{Identity, PublicKey};
+use super::line::Guard;
+use super::router::Limits;
+
+/// The options of a broker.
+///
+/// A builder. Counts are limits; what meets one is answered with
+/// [`LimitReached`](super::Status::LimitReached).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BrokerOptions {
+    pub(super) limits: Limits,
+    pub(super) max_connections: usize,
+    pub(super) handlers: usize,
+    pub(super) guard: Guard,
+    pub(super) linger: Duration,
+    pub(super) authenticator: Option<Authenticator>,
+}
+
+impl Default for BrokerOptions {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            max_connections: 10_000,
+            handlers: 16,
+            guard: Guard::default(),
+            linger: Duration::from_secs(1),
+            authenticator: None,
+        }
+    }
+}
+
+impl BrokerOptions {
+    /// The defaults.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Clients that may be connected at once, at least 1, default 10,000. A further one is turned away.
+    #[must_use]
+    pub fn max_connections(mut self, clients: usize) -> Self {
+        self.max_connections = clients;
+        self
+    }
+
+    /// Longest payload of a message, in bytes: 2 KiB to 250 MiB, default 20 MiB.
+    #[must_use]
+    pub fn max_message_size(mut self, bytes: usize) -> Self {
+        self.limits.message_size = bytes;
+        self
+    }
+
+    /// Queues, default 1,000; temporary ones do not count.
+    #[must_use]
+    pub fn max_queues(mut self, queues: usize) -> Self {
+        self.limits.queues = queues;
+        self
+    }
+
+    /// Topics, default 1,000.
+    #[must_use]
+    pub fn max_topics(mut self, topics: usize) -> Self {
+        self.limits.topics = topics;
+        self
+    }
+
+    /// Functions, default 1,000.
+    #[must_use]
+    pub fn max_functions(mut self, functions: usize) -> Self {
+        self.limits.functions = functions;
+        self
+    }
+
+    /// Temporary queues of one client, default 50.
+    #[must_use]
+    pub fn max_temporary_queues(mut self, queues: usize) -> Self {
+        self.limits.temporary_queues = queues;
+        self
+    }
+
+    /// Threads that run functions, at least 1, default 16. They are started when they are needed.
+    #[must_use]
+    pub fn handler_threads(mut self, threads: usize) -> Self {
+        self.handlers = threads;
+        self
+    }
+
+    /// Whether any client may make and remove queues and topics, default false. For a broker that only its own machine
+    /// reaches. Without effect if there is an [`authenticator`](Self::authenticator).
+    #[must_use]
+    pub fn open_admin(mut self, open: bool) -> Self {
+        self.limits.open_admin = open;
+        self
+    }
+
+    /// Whether clients must encrypt, default false. A client that does not is cut off at its first message.
+    #[must_use]
+    pub fn encrypt(mut self, required: bool) -> Self {
+        self.guard.encrypt = required;
+        self
+    }
+
+    /// The key that the broker proves to have, to clients that encrypt; default none.
+    /// [`server_key`](super::ClientOptions::server_key) is the other end's side of it.
+    #[must_use]
+    pub fn identity(mut self, identity: &Identity) -> Self {
+        self.guard.identity = Some(identity.clone());
+        self
+    }
+
+    /// Serves only clients that prove to have one of these keys, and so must encrypt; default any. The requests of others
+    /// are answered with [`DiffieHellmanNak`](super::Status::DiffieHellmanNak).
+    #[must_use]
+    pub fn client_keys(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
+        self.guard.clients = Some(keys.into_iter().collect());
+        self
+    }
+
+    /// How long closing waits for clients to read their answers, default 1 s.
+    #[must_use]
+    pub fn linger(mut self, time: Duration) -> Self {
+        self.linger = time;
+        self
+    }
+
+    /// Users, and what they may do; default none. With one, clients have to log in before they may do anything, and only
+    /// administrators make and remove queues and topics.
+    ///
+    /// Passwords do not go over a network in the clear: such a broker listens at `tcp` and `ws` only if it
+    /// [encrypts](Self::encrypt). With `tls+tcp` and `wss`, and within the machine, it need not.
+    ///
+    /// ```
+    /// use wirebird::broker::{Authenticator, Broker, BrokerOptions, Client, ClientOptions, QueueType, Role, Status};
+    ///
+    /// let auth = Authenticator::new();
+    /// auth.add_credentials("root", "correct horse", Role::Admin)?;
+    /// let broker = Broker::with_options(&BrokerOptions::new().encrypt(true).authenticator(&auth))?;
+    /// let listener = broker.listen("tcp://127.0.0.1:0")?;
+    ///
+    /// let root = ClientOptions::new().encrypt(true).credentials("root", "correct horse");
+    /// let client = Client::connect_with(&listener.url(), &root)?;
+    /// client.create_queue("jobs", 100, QueueType::Bounded)?;
+    ///
+    /// let wrong = ClientOptions::new().encrypt(true).credentials("root", "battery staple");
+    /// let refused = Client::connect_with(&listener.url(), &wrong).unwrap_err();
+    /// assert_eq!(refused.status(), Some(Status::NoPermission));
+    /// # Ok::<(), wirebird::broker::Error>(())
+    /// ```
+    #[must_use]
+    pub fn authenticator(mut self, authenticator: &Authenticator) -> Self {
+        self.authenticator = Some(authenticator.clone());
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let size = self.limits.message_size;
+        if !(2 << 10..=250 << 20).contains(&size) {
+            return Err(bad_option("max-message-size", size, "2 KiB to 250 MiB"));
+        }
+        if self.max_connections == 0 {
+            return Err(bad_option("max-connections", 0, "1 or more"));
+        }
+        if self.handlers == 0 {
+            return Err(bad_option("handler-threads", 0, "1 or more"));
+        }
+        Ok(())
+    }
+}
+
+fn bad_option(option: &'static str, value: usize, allowed: &'static str) -> Error {
+    crate::Error::bad_option(option, value, allowed).into()
+}
