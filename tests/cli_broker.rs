@@ -114,6 +114,7 @@ fn unusable_options_of_the_broker_are_told() {
         "--max-message-size 1GB",
         "--max-message-size 251MB",
         "--max-queues -1",
+        "--compress-cutoff -2",
         "--open-admin --no-open-admin",
         "--bogus",
     ] {
@@ -125,6 +126,21 @@ fn unusable_options_of_the_broker_are_told() {
     let line = format!("broker --listen {}", served.url);
     let done = Program::wirebird().run(line.split(' '));
     assert_fails(&done, 1, "address in use");
+}
+
+#[test]
+fn long_payloads_are_compressed_if_the_broker_is_told_so() {
+    let config = |options: &str| {
+        let served = serve(options);
+        let client = Client::connect(&served.url).unwrap();
+        let ask = Message::plain_text(None, "", "").unwrap();
+        let ask = ask.addressed_to(MessageType::ClientConfig, None).unwrap();
+        let answer = client.request(ask).unwrap().payload_data().unwrap();
+        answer["compress-cutoff-size"].clone()
+    };
+    assert_eq!(config(""), -1);
+    assert_eq!(config("--compress-cutoff 2KB"), 2048);
+    assert_eq!(config("--compress-cutoff -1"), -1);
 }
 
 // ---- its end ----

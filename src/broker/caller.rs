@@ -12,8 +12,9 @@ use bytes::Bytes;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::codec::{Encoding, decode, encode};
+use super::codec::{Encoding, decode, encode, encode_packed};
 use super::crypto::{Cipher, Fault, Greeting};
+use super::hub::{ACCEPT_ENCODING, GZIP};
 use super::keys::{Identity, PublicKey};
 use super::message::{Message as Letter, MessageType, Status};
 use crate::engine::lock;
@@ -39,6 +40,8 @@ pub(super) struct Desk {
     pub(super) missed: u64,
     /// What the broker said when it did not let us log in, until there is another connection.
     pub(super) refused: Option<Letter>,
+    /// The longest payload that the broker takes, once it has said so.
+    pub(super) longest: Option<usize>,
 }
 
 /// How a client wants its connection to be.
@@ -88,6 +91,14 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// Asks for the broker's configuration, and says that compressed payloads are read.
+pub(super) fn config_request() -> Result<Letter> {
+    Letter::plain_text(None, "", "")
+        .and_then(|letter| letter.with_header(ACCEPT_ENCODING, GZIP))
+        .and_then(|letter| letter.addressed_to(MessageType::ClientConfig, None))
+        .map_err(|_| Error::InvalidArgument("a request for the configuration"))
+}
+
 /// The machine.
 pub(super) struct Caller {
     desk: Arc<Mutex<Desk>>,
@@ -105,6 +116,10 @@ struct Link {
     ready: bool,
     state: State,
     login: Login,
+    /// The request for the broker's configuration, until that is there.
+    config: Option<Uuid>,
+    /// From which length on payloads are compressed, if any are.
+    cutoff: Option<usize>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -146,7 +161,10 @@ impl Caller {
         let Some(link) = &mut self.link else {
             return Err(Error::ConnectionReset);
         };
-        let plain = encode(letter, Encoding::Binary);
+        let plain = match link.cutoff {
+            Some(cutoff) => encode_packed(letter, cutoff),
+            None => encode(letter, Encoding::Binary),
+        };
         let frame = match &mut link.state {
             State::Secret(cipher) => Bytes::from(
                 cipher
@@ -159,8 +177,13 @@ impl Caller {
         Ok(())
     }
 
-    /// What comes first on a connection that can be used: who we are.
+    /// What comes first on a connection that can be used: what we read, and who we are.
     fn introduce(&mut self, io: &mut dyn Io) -> Result<()> {
+        let letter = config_request()?;
+        if let Some(link) = &mut self.link {
+            link.config = Some(letter.id());
+        }
+        self.ask(&letter, io)?;
         let Some(credentials) = &self.security.credentials else {
             self.established(io);
             return Ok(());
@@ -172,7 +195,19 @@ impl Caller {
         self.ask(&letter, io)
     }
 
-    /// The answer to that.
+    /// What the broker says about itself.
+    fn configured(&mut self, answer: &Letter) {
+        let Some(link) = &mut self.link else { return };
+        link.config = None;
+        let Some(config) = answer.payload_data().ok().filter(|_| answer.is_ok()) else {
+            return;
+        };
+        let size = |key| usize::try_from(config.get(key)?.as_u64()?).ok();
+        link.cutoff = size("compress-cutoff-size");
+        lock(&self.desk).longest = size("max-msg-size");
+    }
+
+    /// The answer to a login.
     fn introduced(&mut self, answer: Letter, io: &mut dyn Io) {
         let Some(link) = &mut self.link else { return };
         if answer.is_ok() {
@@ -248,7 +283,11 @@ impl Caller {
         };
         let (letter, _) =
             decode(plain).map_err(|_| Error::Malformed("an answer that cannot be read"))?;
-        if letter.kind() == MessageType::Response && link.login == Login::UnderWay(letter.id()) {
+        if letter.kind() != MessageType::Response {
+            self.deliver(letter, io);
+        } else if link.config == Some(letter.id()) {
+            self.configured(&letter);
+        } else if link.login == Login::UnderWay(letter.id()) {
             self.introduced(letter, io);
         } else {
             self.deliver(letter, io);
@@ -314,6 +353,8 @@ impl Protocol for Caller {
             ready: true,
             state: State::Plain,
             login: Login::Done,
+            config: None,
+            cutoff: None,
         };
         lock(&self.desk).refused = None;
         if self.security.encrypts() {

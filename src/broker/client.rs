@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::auth::{check_password, check_user};
-use super::caller::{Caller, Credentials, Desk, Security};
+use super::caller::{Caller, Credentials, Desk, Security, config_request};
 use super::error::{Error, Result};
 use super::keys::{Identity, PublicKey};
-use super::message::{Message, MessageType, Status};
+use super::message::{Message, MessageError, MessageType, Status};
 use super::server::{QueueType, is_private};
 use crate::engine::{Core, Dialing, Patience, lock};
 use crate::options::{EndpointOptions, SocketOptions};
@@ -166,9 +166,7 @@ impl Client {
 
     /// What the broker and the client do not agree on is told of now.
     fn greet(&self) -> Result<()> {
-        let ask =
-            Message::plain_text(None, "", "")?.addressed_to(MessageType::ClientConfig, None)?;
-        let config = self.expect_ok(ask)?.payload_data()?;
+        let config = self.expect_ok(config_request()?)?.payload_data()?;
         if config["authentication"] == true && self.inner.options.security.credentials.is_none() {
             let text = "the broker wants a user and a password";
             return Err(Error::refused(Status::NoPermission, text));
@@ -201,8 +199,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with the status of an answer that is not OK;
-    /// [`Error::Socket`] with [`TimedOut`](crate::Error::TimedOut) or
+    /// [`Error::Refused`] with the status of an answer that is not OK; [`Error::Message`] for a payload that is longer
+    /// than the broker takes, which is not sent; [`Error::Socket`] with [`TimedOut`](crate::Error::TimedOut) or
     /// [`ConnectionReset`](crate::Error::ConnectionReset).
     pub fn send(&self, function: &str, message: Message) -> Result<Message> {
         self.expect_ok(message.addressed_to(MessageType::Request, function)?)
@@ -486,6 +484,7 @@ impl Client {
                     .saturating_add(Duration::from_millis(wait.unwrap_or(0).unsigned_abs())),
             ),
         };
+        self.check_size(&message)?;
         let errand = Errand::begin(core)?;
         let message = message.with_id(uuid::Uuid::new_v4());
         lock(&self.inner.desk).asking.insert(errand.ctx, message);
@@ -496,9 +495,23 @@ impl Client {
         answer.ok_or(Error::Socket(crate::Error::ConnectionReset))
     }
 
+    /// Refuses what the broker would refuse, without sending it.
+    fn check_size(&self, message: &Message) -> Result<()> {
+        let length = message.payload_binary().len();
+        match lock(&self.inner.desk).longest {
+            Some(limit) if length > limit => Err(Error::Message(MessageError::TooLong {
+                field: "payload",
+                length,
+                limit,
+            })),
+            _ => Ok(()),
+        }
+    }
+
     /// Sends a request that is not answered.
     fn post(&self, message: Message) -> Result<()> {
         let core = &self.inner.core;
+        self.check_size(&message)?;
         let errand = Errand::begin(core)?;
         lock(&self.inner.desk).asking.insert(errand.ctx, message);
         self.hand_over(errand.ctx, Patience::For(self.inner.options.timeout))

@@ -13,10 +13,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::auth::{Authenticator, Login};
-use super::codec::{Encoding, decode, encode};
+use super::codec::{Encoding, decode_within, encode, encode_packed};
 use super::crypto::Fault;
 use super::line::{Came, Guard, Line};
-use super::message::{Message as Letter, Status};
+use super::message::{Message as Letter, MessageType, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
 use super::router::{Credentials, Handler, InTransit, Now, Output, Outputs, Publication, Router};
@@ -29,6 +29,9 @@ use crate::protocols::{CtxId, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, inf
 /// Answers that may wait for a client, in number and bytes, before nothing more is read from it.
 const MOST_ANSWERS: usize = 1000;
 const MOST_BYTES: usize = 8 << 20;
+/// The header by which a client says that it reads compressed payloads, and its value.
+pub(super) const ACCEPT_ENCODING: &str = "accept-encoding";
+pub(super) const GZIP: &str = "gzip";
 /// What a message of pair version 1 begins with when it has passed no device.
 const FIRST_HOP: u32 = 1;
 /// Most hops that are accepted.
@@ -116,6 +119,8 @@ struct Link {
     source: Option<IpAddr>,
     /// How the client's last request was encoded.
     encoding: Encoding,
+    /// From which length on its payloads are compressed, if it reads gzip and anything is to be.
+    cutoff: Option<usize>,
     line: Line,
     /// Whether the pipe takes a message now.
     ready: bool,
@@ -141,6 +146,7 @@ impl Link {
             pipe,
             source,
             encoding: Encoding::Binary,
+            cutoff: None,
             line: Line::default(),
             ready: true,
             held: false,
@@ -161,11 +167,21 @@ impl Link {
         if let Some(frame) = self.frames.pop_front() {
             return Some(Ok((frame.into(), None)));
         }
+        let cutoff = self.cutoff.filter(|_| self.encoding == Encoding::Binary);
         let (plain, item) = if let Some(answer) = self.answers.pop_front() {
             self.answer_bytes = self.answer_bytes.saturating_sub(answer.bytes);
-            (encode(&answer.message, self.encoding), answer.item)
+            let plain = match cutoff {
+                Some(cutoff) => encode_packed(&answer.message, cutoff),
+                None => encode(&answer.message, self.encoding),
+            };
+            (plain, answer.item)
         } else {
-            (self.publications.pop()?.encoded(self.encoding), None)
+            let publication = self.publications.pop()?;
+            let plain = match cutoff {
+                Some(cutoff) => publication.packed(cutoff),
+                None => publication.encoded(self.encoding),
+            };
+            (plain, None)
         };
         Some(self.line.seal(plain).map(|frame| (frame, item)))
     }
@@ -253,7 +269,7 @@ impl Hub {
         };
         let known = link.line.is_known(&self.guard);
         let mut out = Outputs::new();
-        match decode(body) {
+        match decode_within(body, self.router.limits().message_size) {
             Ok((request, encoding)) if !known => {
                 link.encoding = encoding;
                 let text = "this client's key is none of those that the broker serves";
@@ -262,6 +278,10 @@ impl Hub {
             }
             Ok((request, encoding)) => {
                 link.encoding = encoding;
+                if request.kind() == MessageType::ClientConfig {
+                    let reads = request.header(ACCEPT_ENCODING) == Some(GZIP);
+                    link.cutoff = self.router.limits().compress_cutoff.filter(|_| reads);
+                }
                 self.router.request(session, request, now, &mut out);
             }
             Err(error) => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::auth::Authenticator;
+use super::codec::MAX_PAYLOAD;
 use super::error::{Error, Result};
 use super::keys::{Identity, PublicKey};
 use super::line::Guard;
@@ -54,6 +55,15 @@ impl BrokerOptions {
     #[must_use]
     pub fn max_message_size(mut self, bytes: usize) -> Self {
         self.limits.message_size = bytes;
+        self
+    }
+
+    /// Compresses payloads with gzip that have at least so many bytes, to and from clients that can do that; `None`, the
+    /// default, compresses nothing. It saves bytes on the line and costs both ends time; what is in queues is not
+    /// compressed.
+    #[must_use]
+    pub fn compress_cutoff(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.limits.compress_cutoff = bytes.into();
         self
     }
 
@@ -161,7 +171,7 @@ impl BrokerOptions {
 
     pub(super) fn check(&self) -> Result<()> {
         let size = self.limits.message_size;
-        if !(2 << 10..=250 << 20).contains(&size) {
+        if !(2 << 10..=MAX_PAYLOAD).contains(&size) {
             return Err(bad_option("max-message-size", size, "2 KiB to 250 MiB"));
         }
         if self.max_connections == 0 {

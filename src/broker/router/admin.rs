@@ -134,9 +134,11 @@ impl Router {
     }
 
     fn client_config(&self) -> Value {
+        let cutoff = self.limits.compress_cutoff;
+        let cutoff = cutoff.map_or_else(|| json!(-1), |bytes| json!(bytes));
         json!({
             "max-msg-size": self.limits.message_size,
-            "compress-cutoff-size": -1,
+            "compress-cutoff-size": cutoff,
             "encrypt": self.limits.encrypt,
             "authentication": self.auth.is_some(),
             "heartbeat-interval-seconds": 0,

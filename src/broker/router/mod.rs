@@ -41,6 +41,8 @@ pub(super) struct Limits {
     /// Longest wait that a request may ask for.
     pub(super) longest_wait: Duration,
     pub(super) message_size: usize,
+    /// Payloads of at least this length are compressed; `None` if none are.
+    pub(super) compress_cutoff: Option<usize>,
     /// Whether clients must encrypt.
     pub(super) encrypt: bool,
     /// Whether clients may manage destinations without having logged in as an administrator.
@@ -58,6 +60,7 @@ impl Default for Limits {
             waiting: 10_000,
             longest_wait: Duration::from_secs(24 * 3600),
             message_size: 20 << 20,
+            compress_cutoff: None,
             encrypt: false,
             open_admin: false,
         }
@@ -213,6 +216,10 @@ impl Router {
         }
     }
 
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     pub(super) fn stats(&self) -> Stats {
         self.stats
     }
@@ -266,6 +273,7 @@ impl Router {
         self.stats.requests += u64::from(!beginning);
         let answer = self
             .admit(session, kind)
+            .and_then(|()| self.check_size(&request))
             .and_then(|()| self.decide(session, &request, now, out));
         self.carry_out(now, out);
         match answer {
@@ -275,6 +283,15 @@ impl Router {
                 self.answer(session, &request, request.reply(status, text), out);
             }
         }
+    }
+
+    fn check_size(&self, request: &Message) -> Answered<()> {
+        let (length, most) = (request.payload_binary().len(), self.limits.message_size);
+        if length <= most {
+            return Ok(());
+        }
+        let text = format!("a payload of {length} bytes: at most {most} are allowed");
+        refused(Status::BadRequest, text)
     }
 
     fn decide(

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{Answered, Now, Output, Outputs, Router, refused};
 use crate::broker::auth::Action;
-use crate::broker::codec::{Encoding, encode};
+use crate::broker::codec::{Encoding, encode, encode_packed};
 use crate::broker::message::{Message, MessageType, Status};
 use crate::broker::queue::SessionId;
 use crate::broker::topics::{Overflow, Pattern, Policy, TopicError};
@@ -17,6 +17,7 @@ pub(in crate::broker) struct Publication {
     message: Message,
     binary: OnceLock<Bytes>,
     json: OnceLock<Bytes>,
+    packed: OnceLock<Bytes>,
 }
 
 impl Publication {
@@ -25,6 +26,7 @@ impl Publication {
             message,
             binary: OnceLock::new(),
             json: OnceLock::new(),
+            packed: OnceLock::new(),
         }
     }
 
@@ -35,6 +37,13 @@ impl Publication {
         };
         place
             .get_or_init(|| encode(&self.message, encoding))
+            .clone()
+    }
+
+    /// For a subscriber that reads gzip. The cutoff is the same for all of them.
+    pub(in crate::broker) fn packed(&self, cutoff: usize) -> Bytes {
+        self.packed
+            .get_or_init(|| encode_packed(&self.message, cutoff))
             .clone()
     }
 }

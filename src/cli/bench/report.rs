@@ -20,6 +20,8 @@ const QUANTILES: [(&str, f64); 5] = [
 pub(super) struct Figures {
     pub(super) messages: u64,
     pub(super) duration: Duration,
+    /// Whether the payloads are long enough for the broker to have them compressed, which makes random ones no shorter.
+    pub(super) compress: bool,
     /// Of the answers, in nanoseconds; of none if there were no answers.
     pub(super) times: Histogram<u64>,
 }
@@ -30,8 +32,7 @@ impl Figures {
             ("Messages", self.messages.to_string()),
             ("Payload", format!("{} KB", command.size.0 as f64 / 1024.0)),
             ("Encryption", switch(command.security.encrypts()).into()),
-            // Clients and brokers have none.
-            ("Compression", switch(false).into()),
+            ("Compression", switch(self.compress).into()),
             ("Connections", command.connections.to_string()),
             ("Duration", format!("{:.1} s", self.duration.as_secs_f64())),
             ("Total", format!("{:.1} MB", self.bytes(command) / MB)),
@@ -65,7 +66,7 @@ impl Figures {
             "throughput-msgs": self.per_second(self.messages as f64),
             "throughput-MB": self.per_second(self.bytes(command) / MB),
             "encrypt": command.security.encrypts(),
-            "compress": false,
+            "compress": self.compress,
             "oneway": command.oneway,
             "connections": command.connections,
         });

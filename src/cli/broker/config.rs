@@ -13,7 +13,7 @@ use toml::Spanned;
 use wirebird::broker::{AuthError, PublicKey, QueueType, check_name, is_reserved};
 
 use super::super::failure::Failure;
-use super::super::size::Size;
+use super::super::size::{Cutoff, Size};
 
 /// What a file may say. The keys have the names of the command line's options.
 #[derive(Debug, Default, Deserialize)]
@@ -31,6 +31,7 @@ pub(super) struct Config {
     pub(super) max_connections: Option<NonZeroUsize>,
     #[serde(deserialize_with = "limited_size")]
     pub(super) max_message_size: Option<Size>,
+    pub(super) compress_cutoff: Option<Cutoff>,
     pub(super) max_queues: Option<usize>,
     pub(super) max_topics: Option<usize>,
     pub(super) max_functions: Option<usize>,
@@ -194,6 +195,7 @@ mod tests {
             insecure = true
             max-connections = 100
             max-message-size = "5MB"
+            compress-cutoff = "4KB"
             max-queues = 10
             max-topics = 11
             max-functions = 12
@@ -213,6 +215,7 @@ mod tests {
         .unwrap();
         assert_eq!(config.listen.unwrap().len(), 2);
         assert_eq!(config.max_message_size, Some(Size(5 << 20)));
+        assert_eq!(config.compress_cutoff, Some(Cutoff(Some(4 << 10))));
         assert_eq!(config.max_temporary_queues, Some(13));
         assert_eq!(config.tls.ca, Some("ca.pem".into()));
         let queues: Vec<_> = config.queues.iter().collect();
@@ -239,6 +242,9 @@ mod tests {
             (2, "max-message-size = \"251MB\"", "2KB to 250MB is allowed"),
             (2, "max-message-size = true", "expected a number of bytes"),
             (2, "client-keys = ['x']", "\"x\" is no public key"),
+            (2, "compress-cutoff = -2", "-1 for off"),
+            (2, "compress-cutoff = true", "-1 for off"),
+            (2, "compress-cutoff = '5GB'", "\"5GB\" is no size"),
             (2, "encrypt = 1", "expected a boolean"),
             (2, "listen = 'tcp://127.0.0.1:1'", "expected a sequence"),
             (2, "topics = ['a b']", "letters, digits"),

@@ -16,7 +16,7 @@ use wirebird::{Listener, TlsAuth, TlsConfig, Url};
 
 use super::failure::{Failure, exit};
 use super::signals::{Signals, Told};
-use super::size::Size;
+use super::size::{Cutoff, Size};
 use access::{Access, uses_tls};
 use config::{Config, Key, Tls};
 use reload::Files;
@@ -90,6 +90,9 @@ struct Options {
     /// Longest payload, 2KB to 250MB [default: 20MB]
     #[arg(long, value_name = "SIZE", value_parser = config::message_size)]
     max_message_size: Option<Size>,
+    /// Compress payloads of at least this length, to and from clients that can do that; -1 for none [default: -1]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    compress_cutoff: Option<Cutoff>,
     /// Queues [default: 1000]
     #[arg(long, value_name = "COUNT")]
     max_queues: Option<usize>,
@@ -130,6 +133,7 @@ impl Options {
         config.tls.ca = self.tls_ca.or_else(|| config.tls.ca.take());
         config.max_connections = self.max_connections.or(config.max_connections);
         config.max_message_size = self.max_message_size.or(config.max_message_size);
+        config.compress_cutoff = self.compress_cutoff.or(config.compress_cutoff);
         config.max_queues = self.max_queues.or(config.max_queues);
         config.max_topics = self.max_topics.or(config.max_topics);
         config.max_functions = self.max_functions.or(config.max_functions);
@@ -204,6 +208,9 @@ fn options(config: &Config, local: bool) -> BrokerOptions {
     }
     if let Some(Size(bytes)) = config.max_message_size {
         options = options.max_message_size(bytes);
+    }
+    if let Some(Cutoff(bytes)) = config.compress_cutoff {
+        options = options.compress_cutoff(bytes);
     }
     if let Some(queues) = config.max_queues {
         options = options.max_queues(queues);
