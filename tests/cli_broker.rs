@@ -87,10 +87,15 @@ fn limits_are_those_of_the_command_line() {
     served.gives("topic create one");
     served.refuses("topic create two", "LIMIT_REACHED: ");
     let status = served.gives("status");
-    assert!(
-        status.contains("message-size-max        2048\n"),
-        "{status}"
-    );
+    for limit in [
+        "message-size-max 2048",
+        "max-queues 1",
+        "max-topics 1",
+        "max-functions 3",
+    ] {
+        let shown = |line: &str| line.split_whitespace().eq(limit.split(' '));
+        assert!(status.lines().any(shown), "{limit} in {status}");
+    }
     let _held = [(); 2].map(|()| Client::connect(&served.url).unwrap());
     let done = served.run("status --timeout 0.5");
     assert_eq!(done.code, Some(1), "{done:?}");

@@ -10,25 +10,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-
 use super::auth::{Authenticator, Login};
-use super::codec::{Encoding, decode_within, encode, encode_packed};
-use super::crypto::Fault;
-use super::line::{Came, Guard, Line};
+use super::budget::Charge;
+use super::codec::decode_within;
+use super::line::{Came, Guard};
+use super::link::{Answer, Link};
 use super::message::{Message as Letter, MessageType, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
-use super::router::{Credentials, Handler, InTransit, Now, Output, Outputs, Publication, Router};
-use super::topics::{Outbox, Policy, Pushed};
+use super::router::{BEFORE_LOGIN, Credentials, Handler, InTransit, Now, Output, Outputs, Router};
 use crate::engine::{Core, lock};
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
 use crate::protocols::{CtxId, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, info};
 
-/// Answers that may wait for a client, in number and bytes, before nothing more is read from it.
-const MOST_ANSWERS: usize = 1000;
-const MOST_BYTES: usize = 8 << 20;
 /// The header by which a client says that it reads compressed payloads, and its value.
 pub(super) const ACCEPT_ENCODING: &str = "accept-encoding";
 pub(super) const GZIP: &str = "gzip";
@@ -113,80 +108,6 @@ pub(super) struct Hub {
     busy: bool,
 }
 
-/// A connection of a client.
-struct Link {
-    pipe: PipeId,
-    source: Option<IpAddr>,
-    /// How the client's last request was encoded.
-    encoding: Encoding,
-    /// From which length on its payloads are compressed, if it reads gzip and anything is to be.
-    cutoff: Option<usize>,
-    line: Line,
-    /// Whether the pipe takes a message now.
-    ready: bool,
-    /// Whether its messages are left with the pipe for now.
-    held: bool,
-    /// Nothing can be sent to it any more.
-    broken: bool,
-    frames: VecDeque<Vec<u8>>,
-    answers: VecDeque<Answer>,
-    answer_bytes: usize,
-    publications: Outbox<Arc<Publication>>,
-}
-
-struct Answer {
-    message: Letter,
-    item: Option<InTransit>,
-    bytes: usize,
-}
-
-impl Link {
-    fn new(pipe: PipeId, source: Option<IpAddr>) -> Self {
-        Self {
-            pipe,
-            source,
-            encoding: Encoding::Binary,
-            cutoff: None,
-            line: Line::default(),
-            ready: true,
-            held: false,
-            broken: false,
-            frames: VecDeque::new(),
-            answers: VecDeque::new(),
-            answer_bytes: 0,
-            publications: Outbox::new(Policy::default()),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.answers.len() >= MOST_ANSWERS || self.answer_bytes >= MOST_BYTES
-    }
-
-    /// The next frame to send, and what it carries.
-    fn next(&mut self) -> Option<std::result::Result<(Bytes, Option<InTransit>), Fault>> {
-        if let Some(frame) = self.frames.pop_front() {
-            return Some(Ok((frame.into(), None)));
-        }
-        let cutoff = self.cutoff.filter(|_| self.encoding == Encoding::Binary);
-        let (plain, item) = if let Some(answer) = self.answers.pop_front() {
-            self.answer_bytes = self.answer_bytes.saturating_sub(answer.bytes);
-            let plain = match cutoff {
-                Some(cutoff) => encode_packed(&answer.message, cutoff),
-                None => encode(&answer.message, self.encoding),
-            };
-            (plain, answer.item)
-        } else {
-            let publication = self.publications.pop()?;
-            let plain = match cutoff {
-                Some(cutoff) => publication.packed(cutoff),
-                None => publication.encoded(self.encoding),
-            };
-            (plain, None)
-        };
-        Some(self.line.seal(plain).map(|frame| (frame, item)))
-    }
-}
-
 impl Hub {
     pub(super) fn new(router: Router, guard: Guard) -> Self {
         Self {
@@ -264,12 +185,13 @@ impl Hub {
             Came::Handshake(answer) => {
                 link.frames.extend(answer);
                 self.flush(session, io);
+                self.trust(session, io);
                 return Ok(());
             }
         };
         let known = link.line.is_known(&self.guard);
         let mut out = Outputs::new();
-        match decode_within(body, self.router.limits().message_size) {
+        match decode_within(body, self.router.longest(session)) {
             Ok((request, encoding)) if !known => {
                 link.encoding = encoding;
                 let text = "this client's key is none of those that the broker serves";
@@ -297,6 +219,16 @@ impl Hub {
         Ok(())
     }
 
+    /// Takes long messages from a client as soon as it is known who it is, if that matters.
+    fn trust(&self, session: SessionId, io: &mut dyn Io) {
+        if let Some(link) = self.links.get(&session)
+            && link.line.is_known(&self.guard)
+            && !self.router.is_stranger(session)
+        {
+            io.limit(link.pipe, usize::MAX);
+        }
+    }
+
     // ---- what goes out ----
 
     fn carry_out(&mut self, out: Outputs, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
@@ -312,13 +244,7 @@ impl Hub {
                         self.take_back(item, now);
                         continue;
                     };
-                    let bytes = message.payload_binary().len();
-                    link.answer_bytes += bytes;
-                    link.answers.push_back(Answer {
-                        message,
-                        item,
-                        bytes,
-                    });
+                    link.answer(message, item, self.router.budget());
                     self.flush(session, io);
                 }
                 Output::Publish {
@@ -328,15 +254,14 @@ impl Hub {
                     let Some(link) = self.links.get_mut(&subscription.session) else {
                         continue;
                     };
-                    match link.publications.push(publication) {
-                        Pushed::Done => {}
-                        Pushed::DroppedOldest(_) | Pushed::DroppedNewest(_) => {
-                            io.dropped_on(
-                                Some(link.pipe),
-                                crate::protocols::Dropped::SendQueueFull,
-                            );
+                    match link.publish(publication, subscription.policy) {
+                        None => io.close_pipe(link.pipe, Error::Busy),
+                        Some(lost) => {
+                            for _ in 0..lost {
+                                let why = crate::protocols::Dropped::SendQueueFull;
+                                io.dropped_on(Some(link.pipe), why);
+                            }
                         }
-                        Pushed::Disconnect(_) => io.close_pipe(link.pipe, Error::Busy),
                     }
                     self.flush(subscription.session, io);
                 }
@@ -344,13 +269,15 @@ impl Hub {
                     session,
                     request,
                     handler,
-                } => self.call(session, request, handler, shared),
+                    charge,
+                } => self.call(session, request, handler, charge, shared),
                 Output::LogIn {
                     session,
                     request,
                     auth,
                     credentials,
                 } => self.log_in(session, request, auth, credentials, shared),
+                Output::Trust { session } => self.trust(session, io),
                 Output::CutOff { session } => {
                     if let Some(link) = self.links.get(&session) {
                         io.close_pipe(link.pipe, Error::PermissionDenied);
@@ -366,6 +293,7 @@ impl Hub {
         session: SessionId,
         request: Letter,
         handler: Handler,
+        charge: Charge,
         shared: &Arc<Shared>,
     ) {
         let weak = Arc::downgrade(shared);
@@ -374,6 +302,7 @@ impl Hub {
             if let Some(shared) = weak.upgrade() {
                 shared.run(session, &asked, &handler);
             }
+            drop(charge);
         });
         if shared.pool.run(job).is_err() {
             let busy = Err((Status::RetryLater, "all handlers are busy".into()));
@@ -429,6 +358,9 @@ impl Hub {
             // One word fits into an empty header.
             let _ = message.header_append_u32(FIRST_HOP);
             link.ready = io.push(link.pipe, &message);
+            if !link.ready {
+                link.in_pipe = Some(self.router.budget().take(message.len()));
+            }
             if let Some(item) = item {
                 self.router.delivered(item);
             }
@@ -472,8 +404,12 @@ impl Protocol for Machine {
         let session = hub.last_session;
         hub.sessions.insert(pipe, session);
         let source = io.peer(pipe);
-        hub.links.insert(session, Link::new(pipe, source));
+        let most_bytes = hub.router.limits().outbox_bytes;
+        hub.links
+            .insert(session, Link::new(pipe, source, most_bytes));
         hub.router.open(session);
+        io.limit(pipe, BEFORE_LOGIN);
+        hub.trust(session, io);
         Ok(())
     }
 
@@ -501,6 +437,7 @@ impl Protocol for Machine {
             return;
         };
         link.ready = true;
+        link.in_pipe = None;
         hub.flush(session, io);
         if let Some(link) = hub.links.get_mut(&session)
             && link.held

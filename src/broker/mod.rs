@@ -1,6 +1,7 @@
 //! A broker made of this crate's sockets: queues, topics and functions for clients in any language.
 
 mod auth;
+mod budget;
 mod caller;
 mod client;
 mod codec;
@@ -12,11 +13,13 @@ mod hub;
 mod json;
 mod keys;
 mod line;
+mod link;
 mod message;
 mod options;
 mod pool;
 #[cfg_attr(not(test), expect(dead_code, reason = "durable queues use the rest"))]
 mod queue;
+mod queues;
 mod router;
 mod server;
 #[cfg_attr(not(test), expect(dead_code, unused_imports))]
@@ -39,5 +42,6 @@ pub use message::{
     Category, Charset, ExpiryUnit, Field, Message, MessageError, MessageSize, MessageType, Status,
 };
 pub use options::BrokerOptions;
+pub use queues::{QueueOptions, QueueStatus, QueueType};
 pub use router::Stats;
-pub use server::{Broker, HandlerError, QueueStatus, QueueType};
+pub use server::{Broker, HandlerError};

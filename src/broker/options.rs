@@ -17,7 +17,6 @@ use super::router::Limits;
 #[non_exhaustive]
 pub struct BrokerOptions {
     pub(super) limits: Limits,
-    pub(super) max_connections: usize,
     pub(super) handlers: usize,
     pub(super) guard: Guard,
     pub(super) linger: Duration,
@@ -28,7 +27,6 @@ impl Default for BrokerOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            max_connections: 10_000,
             handlers: 16,
             guard: Guard::default(),
             linger: Duration::from_secs(1),
@@ -47,7 +45,7 @@ impl BrokerOptions {
     /// Clients that may be connected at once, at least 1, default 10,000. A further one is turned away.
     #[must_use]
     pub fn max_connections(mut self, clients: usize) -> Self {
-        self.max_connections = clients;
+        self.limits.connections = clients;
         self
     }
 
@@ -71,6 +69,33 @@ impl BrokerOptions {
     #[must_use]
     pub fn max_queues(mut self, queues: usize) -> Self {
         self.limits.queues = queues;
+        self
+    }
+
+    /// Bytes of the messages in a queue that is made without a limit of its own, at least 1, default 256 MiB. As many
+    /// again may wait to be let in.
+    #[must_use]
+    pub fn max_queue_bytes(mut self, bytes: usize) -> Self {
+        self.limits.queue_bytes = bytes;
+        self
+    }
+
+    /// Bytes of all messages that the broker holds at once, default 1 GiB, at least twice
+    /// [`max_message_size`](Self::max_message_size): in queues, for those who wait,
+    /// for calls, and on their way to clients. Each counts 500 bytes more than it has, for what is around it. Offers,
+    /// publications, calls and waiting polls that would be too much are answered with
+    /// [`RetryLater`](super::Status::RetryLater) and [counted](super::Stats::refused_for_memory).
+    #[must_use]
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.limits.memory = bytes;
+        self
+    }
+
+    /// Bytes that may wait for a client which is slow to read, at least 1, default 8 MiB. If so many bytes of answers
+    /// wait, nothing more is read from it. Publications are dropped as its subscription says; a single one may be longer.
+    #[must_use]
+    pub fn max_outbox_bytes(mut self, bytes: usize) -> Self {
+        self.limits.outbox_bytes = bytes;
         self
     }
 
@@ -174,8 +199,19 @@ impl BrokerOptions {
         if !(2 << 10..=MAX_PAYLOAD).contains(&size) {
             return Err(bad_option("max-message-size", size, "2 KiB to 250 MiB"));
         }
-        if self.max_connections == 0 {
+        if self.limits.connections == 0 {
             return Err(bad_option("max-connections", 0, "1 or more"));
+        }
+        if self.limits.queue_bytes == 0 {
+            return Err(bad_option("max-queue-bytes", 0, "1 or more"));
+        }
+        if self.limits.outbox_bytes == 0 {
+            return Err(bad_option("max-outbox-bytes", 0, "1 or more"));
+        }
+        let memory = self.limits.memory;
+        if memory < size.saturating_mul(2) {
+            let allowed = "twice max-message-size or more";
+            return Err(bad_option("max-memory", memory, allowed));
         }
         if self.handlers == 0 {
             return Err(bad_option("handler-threads", 0, "1 or more"));

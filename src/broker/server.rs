@@ -10,8 +10,8 @@ use super::hub::{Hub, Machine, Shared};
 use super::message::{Message, Status};
 use super::options::BrokerOptions;
 use super::pool::Pool;
-use super::queue::{Config, Kind};
-use super::router::{QueueStatus as Inner, Router, Stats};
+use super::queues::{QueueOptions, QueueStatus, QueueType};
+use super::router::{Router, Stats};
 use crate::address::Address;
 use crate::engine::{Core, Listening, Patience, lock};
 use crate::options::{EndpointOptions, SocketOptions};
@@ -23,39 +23,6 @@ use crate::url::{Transport, Url};
 const ENVELOPE: usize = 128 * 1024;
 /// Threads that check passwords. Hashing uses a processor fully; more would take those of everybody else.
 const LOGINS: usize = 2;
-
-/// Whether a queue that is full refuses offers or lets its oldest messages go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum QueueType {
-    /// Offers to a full queue wait, and are refused when their time is over.
-    #[default]
-    Bounded,
-    /// A full queue lets its oldest message go for each new one.
-    Circular,
-}
-
-/// A queue at a moment. For one that does not exist everything is empty.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QueueStatus {
-    /// Its name.
-    pub name: String,
-    /// Whether it exists.
-    pub exists: bool,
-    /// What it does when it is full; `None` if it does not exist.
-    pub queue_type: Option<QueueType>,
-    /// Whether it goes with the client that made it.
-    pub temporary: bool,
-    /// Whether its durable messages outlive the broker.
-    pub durable: bool,
-    /// Messages it holds at most.
-    pub capacity: usize,
-    /// Messages in it.
-    pub size: usize,
-    /// Their bytes.
-    pub bytes: usize,
-}
 
 /// A broker: it manages queues, topics and functions for clients that connect to it.
 ///
@@ -110,7 +77,7 @@ impl Broker {
             state: Mutex::new(Hub::new(router, options.guard.clone())),
             core: Mutex::default(),
             pool: Pool::new(options.handlers, 1000),
-            logins: Pool::new(LOGINS, options.max_connections),
+            logins: Pool::new(LOGINS, options.limits.connections),
         });
         let longest = options.limits.message_size + ENVELOPE;
         let sockets = SocketOptions::new()
@@ -118,7 +85,7 @@ impl Broker {
             .endpoint(EndpointOptions::new().recv_max_size(longest));
         let core = Core::new(Box::new(Machine(shared.clone())), false, &sockets)?;
         *lock(&shared.core) = Arc::downgrade(&core);
-        let (most, connected) = (options.max_connections, Arc::downgrade(&core));
+        let (most, connected) = (options.limits.connections, Arc::downgrade(&core));
         let closing = Arc::new(AtomicBool::new(false));
         let closes = closing.clone();
         let networks = options.authenticator.clone();
@@ -179,13 +146,19 @@ impl Broker {
     /// [`Conflict`](super::Status::Conflict) if there is a different one, and
     /// [`LimitReached`](super::Status::LimitReached).
     pub fn create_queue(&self, name: &str, capacity: usize, queue_type: QueueType) -> Result<bool> {
-        let config = match queue_type {
-            QueueType::Bounded => Config::bounded(capacity),
-            QueueType::Circular => Config::circular(capacity),
-        };
-        let created = self
-            .shared
-            .with(|router, _, _| router.create_queue(name, config));
+        self.create_queue_with(name, &QueueOptions::new(capacity).queue_type(queue_type))
+    }
+
+    /// As [`create_queue`](Self::create_queue), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`create_queue`](Self::create_queue).
+    pub fn create_queue_with(&self, name: &str, options: &QueueOptions) -> Result<bool> {
+        let created = self.shared.with(|router, _, _| {
+            let config = options.to_config(router.limits().queue_bytes);
+            router.create_queue(name, config)
+        });
         Ok(created?)
     }
 
@@ -418,23 +391,5 @@ impl fmt::Display for HandlerError {
 impl<E: std::error::Error> From<E> for HandlerError {
     fn from(error: E) -> Self {
         Self::new(Status::HandlerError, error.to_string())
-    }
-}
-
-impl From<Inner> for QueueStatus {
-    fn from(inner: Inner) -> Self {
-        Self {
-            name: inner.name,
-            exists: inner.exists,
-            queue_type: inner.kind.map(|kind| match kind {
-                Kind::Bounded => QueueType::Bounded,
-                Kind::Circular => QueueType::Circular,
-            }),
-            temporary: inner.temporary,
-            durable: inner.durable,
-            capacity: inner.capacity,
-            size: inner.size,
-            bytes: inner.bytes,
-        }
     }
 }

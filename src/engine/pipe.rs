@@ -128,6 +128,9 @@ pub(super) struct Pace {
 /// The receiving half.
 pub(super) struct Rx {
     pub(super) decoder: Decoder,
+    /// The longest message that the endpoint accepts, and that is accepted now; 0 for any.
+    pub(super) longest: usize,
+    pub(super) limit: usize,
     /// A thread is reading, without the lock, and has the decoder.
     pub(super) reading: bool,
     /// The machine takes what is in the decoder when it has a use for it.
@@ -173,6 +176,8 @@ impl PipeSlot {
             },
             rx: Rx {
                 decoder: Decoder::new(framing, limit),
+                longest: limit,
+                limit,
                 reading: false,
                 held: false,
                 saturated: false,

@@ -21,6 +21,7 @@ pub(in crate::broker) struct QueueStatus {
     pub(in crate::broker) capacity: usize,
     pub(in crate::broker) size: usize,
     pub(in crate::broker) bytes: usize,
+    pub(in crate::broker) max_bytes: usize,
 }
 
 impl QueueStatus {
@@ -39,6 +40,7 @@ impl QueueStatus {
             "capacity": self.capacity,
             "size": self.size,
             "bytes": self.bytes,
+            "max-bytes": self.max_bytes,
         })
     }
 }
@@ -69,7 +71,7 @@ impl Router {
         };
         let answer = match text {
             MessageType::CreateQueue => {
-                let (name, config) = queue_config(request)?;
+                let (name, config) = self.queue_config(request)?;
                 self.create_queue(&name, config)?;
                 request.reply(Status::Ok, "")
             }
@@ -133,12 +135,15 @@ impl Router {
         )
     }
 
-    fn client_config(&self) -> Value {
+    fn compress_cutoff(&self) -> Value {
         let cutoff = self.limits.compress_cutoff;
-        let cutoff = cutoff.map_or_else(|| json!(-1), |bytes| json!(bytes));
+        cutoff.map_or_else(|| json!(-1), |bytes| json!(bytes))
+    }
+
+    fn client_config(&self) -> Value {
         json!({
             "max-msg-size": self.limits.message_size,
-            "compress-cutoff-size": cutoff,
+            "compress-cutoff-size": self.compress_cutoff(),
             "encrypt": self.limits.encrypt,
             "authentication": self.auth.is_some(),
             "heartbeat-interval-seconds": 0,
@@ -151,10 +156,23 @@ impl Router {
             .queues
             .values()
             .partition(|queue| queue.config().owner.is_some());
+        let limits = &self.limits;
         json!({
             "running": true,
-            "max-queues": self.limits.queues,
-            "message-size-max": self.limits.message_size,
+            "encryption": limits.encrypt,
+            "authentication": self.auth.is_some(),
+            "compression-cutoff-size": self.compress_cutoff(),
+            "max-connections": limits.connections,
+            "max-queues": limits.queues,
+            "max-topics": limits.topics,
+            "max-functions": limits.functions,
+            "max-temporary-queues": limits.temporary_queues,
+            "message-size-max": limits.message_size,
+            "queue-bytes-max": limits.queue_bytes,
+            "outbox-bytes-max": limits.outbox_bytes,
+            "memory-max": limits.memory,
+            "memory-held": self.budget.held(),
+            "memory-refused-count": self.budget.refused(),
             "connection-count": self.sessions.len(),
             "message-count": stats.requests,
             "failed-count": stats.failed,
@@ -200,6 +218,19 @@ impl Router {
         Ok(true)
     }
 
+    /// What a queue is made with, in its own words or by default.
+    fn queue_config(&self, request: &Message) -> Answered<(String, Config)> {
+        let (name, mut config) = queue_config(request)?;
+        let fields = fields(request)?;
+        let bytes = fields.get("max-bytes").filter(|value| !value.is_null());
+        config.bytes = match bytes.map(Value::as_u64) {
+            None => self.limits.queue_bytes,
+            Some(Some(bytes @ 1..)) => usize::try_from(bytes).unwrap_or(usize::MAX),
+            Some(_) => return Err(wrong(&fields, "max-bytes", "1 or more")),
+        };
+        Ok((name, config))
+    }
+
     fn create_temporary(&mut self, session: SessionId, request: &Message) -> Answered<Message> {
         let most = self.limits.temporary_queues;
         let capacity = capacity(&fields(request)?)?;
@@ -211,7 +242,9 @@ impl Router {
             return refused(Status::LimitReached, text);
         }
         let name: Arc<str> = format!("queue/{}", uuid::Uuid::new_v4()).into();
-        let queue = Queue::new(Config::temporary(capacity, session), None)
+        let mut config = Config::temporary(capacity, session);
+        config.bytes = self.limits.queue_bytes;
+        let queue = Queue::new(config, None)
             .or_else(|error| refused(Status::BadRequest, error.to_string()))?;
         temporary.insert(name.clone());
         self.queues.insert(name.clone(), queue);
@@ -250,6 +283,7 @@ impl Router {
             capacity: config.messages,
             size: stats.size,
             bytes: stats.bytes,
+            max_bytes: config.bytes,
         }
     }
 
@@ -275,15 +309,17 @@ impl Router {
         let Some(queue) = self.queues.get(name) else {
             return refused(Status::QueueNotFound, super::queues::not_found(name));
         };
-        let live = queue.peek().filter(|entry| !entry.0.is_expired(now.ms));
+        let live = queue
+            .peek()
+            .filter(|entry| !entry.message.is_expired(now.ms));
         let shown = live.take(MOST).map(|entry| {
             json!({
-                "id": entry.0.id().to_string(),
-                "request-id": entry.0.request_id(),
-                "subject": entry.0.subject(),
-                "mimetype": entry.0.mimetype(),
-                "timestamp": entry.0.timestamp(),
-                "bytes": entry.0.size().total,
+                "id": entry.message.id().to_string(),
+                "request-id": entry.message.request_id(),
+                "subject": entry.message.subject(),
+                "mimetype": entry.message.mimetype(),
+                "timestamp": entry.message.timestamp(),
+                "bytes": entry.message.size().total,
             })
         });
         Ok(Value::Array(shown.collect()))

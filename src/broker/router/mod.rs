@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::auth::{Action, Authenticator};
+use super::budget::{Budget, Charge};
 use super::message::{Message, MessageType, Status};
-use super::queue::{Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
+use super::queue::{Config, Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
 use super::topics::{self, Topics};
 
 mod access;
@@ -23,7 +24,7 @@ mod functions;
 mod publishing;
 mod queues;
 
-pub(super) use access::Credentials;
+pub(super) use access::{BEFORE_LOGIN, Credentials};
 pub(super) use admin::QueueStatus;
 pub(super) use functions::Handler;
 pub(super) use publishing::Publication;
@@ -31,11 +32,18 @@ pub(super) use publishing::Publication;
 /// How much there may be of everything.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
+    pub(super) connections: usize,
     pub(super) queues: usize,
     pub(super) topics: usize,
     pub(super) functions: usize,
     pub(super) temporary_queues: usize,
     pub(super) subscriptions: usize,
+    /// Bytes of each queue that is made without a limit of its own.
+    pub(super) queue_bytes: usize,
+    /// Bytes of all messages that are held at once.
+    pub(super) memory: usize,
+    /// Bytes that may wait for one client.
+    pub(super) outbox_bytes: usize,
     /// Requests of a session that may wait for something at once.
     pub(super) waiting: usize,
     /// Longest wait that a request may ask for.
@@ -52,11 +60,15 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections: 10_000,
             queues: 1000,
             topics: 1000,
             functions: 1000,
             temporary_queues: 50,
             subscriptions: 1000,
+            queue_bytes: Config::DEFAULT_BYTES,
+            memory: 1 << 30,
+            outbox_bytes: 8 << 20,
             waiting: 10_000,
             longest_wait: Duration::from_secs(24 * 3600),
             message_size: 20 << 20,
@@ -76,20 +88,32 @@ pub(super) struct Now {
 }
 
 /// What is in the queues.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry(pub(super) Message);
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) message: Message,
+    _charge: Charge,
+}
+
+impl Entry {
+    pub(super) fn new(message: Message, charge: Charge) -> Self {
+        Self {
+            message,
+            _charge: charge,
+        }
+    }
+}
 
 impl Item for Entry {
     fn bytes(&self) -> usize {
-        self.0.size().total
+        self.message.size().total
     }
 
     fn expires_at(&self) -> Option<i64> {
-        self.0.expires_at()
+        self.message.expires_at()
     }
 
     fn durable(&self) -> bool {
-        self.0.is_durable()
+        self.message.is_durable()
     }
 }
 
@@ -119,6 +143,7 @@ pub(super) enum Output {
         session: SessionId,
         request: Message,
         handler: Handler,
+        charge: Charge,
     },
     /// Check a password, and tell the router what came of it.
     LogIn {
@@ -127,6 +152,8 @@ pub(super) enum Output {
         auth: Authenticator,
         credentials: Credentials,
     },
+    /// Take long messages from a client: it has logged in.
+    Trust { session: SessionId },
     /// Close a client's connection.
     CutOff { session: SessionId },
 }
@@ -137,6 +164,7 @@ pub(super) type Outputs = Vec<Output>;
 /// The broker's machine.
 pub(super) struct Router {
     limits: Limits,
+    budget: Budget,
     /// Without one there are no users, and everybody may do everything but manage.
     auth: Option<Authenticator>,
     queues: BTreeMap<Arc<str>, Queue<Entry>>,
@@ -164,6 +192,7 @@ struct Waiting {
     request: Message,
     queue: Arc<str>,
     until: Option<Instant>,
+    _charge: Charge,
 }
 
 /// What the broker has done since it was started.
@@ -184,6 +213,11 @@ pub struct Stats {
     pub evicted: u64,
     /// Function calls.
     pub calls: u64,
+    /// Bytes of all messages that are held at this moment: in queues, for calls, and for clients that are slow to read.
+    pub held_bytes: usize,
+    /// Requests that were refused because that would have become more than
+    /// [`max_memory`](super::BrokerOptions::max_memory).
+    pub refused_for_memory: u64,
 }
 
 /// Why a request is refused: the status of the answer, and its text.
@@ -211,6 +245,7 @@ impl Router {
             last_waiter: 0,
             effects: Effects::default(),
             stats: Stats::default(),
+            budget: Budget::new(limits.memory),
             limits,
             auth,
         }
@@ -220,8 +255,30 @@ impl Router {
         &self.limits
     }
 
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Charges what is to be held for a message of a client.
+    fn charge(&self, message: &Message) -> Answered<Charge> {
+        self.charge_bytes(message.size().total)
+    }
+
+    fn charge_bytes(&self, bytes: usize) -> Answered<Charge> {
+        let charge = self.budget.charge(bytes);
+        charge.ok_or_else(|| {
+            let most = self.limits.memory;
+            let text = format!("the broker may hold messages of {most} bytes, and has no room");
+            Refused(Status::RetryLater, text)
+        })
+    }
+
     pub(super) fn stats(&self) -> Stats {
-        self.stats
+        Stats {
+            held_bytes: self.budget.held(),
+            refused_for_memory: self.budget.refused(),
+            ..self.stats
+        }
     }
 
     // ---- sessions ----
@@ -407,6 +464,8 @@ impl Router {
                 format!("{most} requests of this client wait already"),
             );
         }
+        // What waits is charged when it does.
+        self.charge_bytes(0).map(drop)?;
         self.last_waiter += 1;
         Ok(Waiter {
             id: self.last_waiter,
@@ -426,6 +485,8 @@ impl Router {
             session.waiting.insert(waiter.id);
         }
         self.deadlines.extend(until.map(|at| (at, waiter.id)));
+        // Of an offer the queue holds the rest.
+        let charge = self.budget.take(0);
         self.waiting.insert(
             waiter.id,
             Waiting {
@@ -433,6 +494,7 @@ impl Router {
                 request,
                 queue,
                 until,
+                _charge: charge,
             },
         );
     }

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{Answered, Now, Output, Outputs, Router, refused};
 use crate::broker::auth::Action;
+use crate::broker::budget::Charge;
 use crate::broker::codec::{Encoding, encode, encode_packed};
 use crate::broker::message::{Message, MessageType, Status};
 use crate::broker::queue::SessionId;
@@ -18,11 +19,15 @@ pub(in crate::broker) struct Publication {
     binary: OnceLock<Bytes>,
     json: OnceLock<Bytes>,
     packed: OnceLock<Bytes>,
+    bytes: usize,
+    _charge: Charge,
 }
 
 impl Publication {
-    fn new(message: Message) -> Self {
+    fn new(message: Message, charge: Charge) -> Self {
         Self {
+            bytes: message.size().total,
+            _charge: charge,
             message,
             binary: OnceLock::new(),
             json: OnceLock::new(),
@@ -38,6 +43,11 @@ impl Publication {
         place
             .get_or_init(|| encode(&self.message, encoding))
             .clone()
+    }
+
+    /// How long it is in the binary encoding.
+    pub(in crate::broker) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// For a subscriber that reads gzip. The cutoff is the same for all of them.
@@ -62,14 +72,15 @@ impl Router {
         self.topics
             .publish(topic, &mut subscriptions)
             .map_err(|error| refusal(topic, error))?;
-        self.stats.published += 1;
         // Those by a pattern too, and those that have lost the right since.
         subscriptions.retain(|found| self.may(found.session, Action::Subscribe, topic));
         let expired = request.is_expired(now.ms);
         if expired {
             subscriptions.clear();
         }
-        let publication = Arc::new(Publication::new(published(request)));
+        // Itself, and as it is sent.
+        let charge = self.charge_bytes(request.size().total.saturating_mul(2))?;
+        let publication = Arc::new(Publication::new(published(request), charge));
         if request
             .header("retain")
             .is_some_and(|value| value == "true")
@@ -80,6 +91,7 @@ impl Router {
                 .retain(topic, kept)
                 .map_err(|error| refusal(topic, error))?;
         }
+        self.stats.published += 1;
         let count = subscriptions.len();
         self.stats.delivered += count as u64;
         out.extend(

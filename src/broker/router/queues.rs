@@ -15,12 +15,12 @@ impl Router {
         now: Now,
     ) -> Answered<Option<Message>> {
         let (name, waiter) = self.line_up(session, Action::Offer, request, now)?;
+        let item = Entry::new(request.clone(), self.charge(request)?);
         let Some(queue) = self.queues.get_mut(&name) else {
             return refused(Status::QueueNotFound, not_found(&name));
         };
         let until = waiter.map(|(_, until)| until);
         let waiter = waiter.map(|(waiter, _)| waiter);
-        let item = Entry(request.clone());
         match queue.offer(item, waiter, now.ms, &mut self.effects) {
             Offered::Done => Ok(Some(request.reply(Status::Ok, ""))),
             Offered::Waiting => {
@@ -34,7 +34,7 @@ impl Router {
                 Status::RetryLater,
                 format!("too many clients wait at the queue {name}"),
             ),
-            Offered::TooLarge(Entry(message)) => refused(
+            Offered::TooLarge(Entry { message, .. }) => refused(
                 Status::BadRequest,
                 format!(
                     "a message of {} bytes, and the queue {name} holds {} in all",
@@ -140,7 +140,7 @@ impl Router {
         if !self.sessions.contains_key(&session) {
             return self.undelivered(item, now, out);
         }
-        let Entry(message) = item.delivery.item().clone();
+        let message = item.delivery.item().message.clone();
         out.push(Output::Answer {
             session,
             message: message.into_response(request.id(), Status::Ok),

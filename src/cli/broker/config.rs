@@ -32,6 +32,9 @@ pub(super) struct Config {
     #[serde(deserialize_with = "limited_size")]
     pub(super) max_message_size: Option<Size>,
     pub(super) compress_cutoff: Option<Cutoff>,
+    pub(super) max_memory: Option<Size>,
+    pub(super) max_queue_bytes: Option<Size>,
+    pub(super) max_outbox_bytes: Option<Size>,
     pub(super) max_queues: Option<usize>,
     pub(super) max_topics: Option<usize>,
     pub(super) max_functions: Option<usize>,
@@ -64,12 +67,14 @@ impl TryFrom<String> for Key {
 
 /// A queue to make.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Queue {
     #[serde(default, rename = "type")]
     pub(super) kind: Kind,
     #[serde(deserialize_with = "capacity")]
     pub(super) capacity: usize,
+    #[serde(default)]
+    pub(super) max_bytes: Option<Size>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -196,6 +201,9 @@ mod tests {
             max-connections = 100
             max-message-size = "5MB"
             compress-cutoff = "4KB"
+            max-memory = "100MB"
+            max-queue-bytes = "10MB"
+            max-outbox-bytes = "1MB"
             max-queues = 10
             max-topics = 11
             max-functions = 12
@@ -208,7 +216,7 @@ mod tests {
             ca = "ca.pem"
 
             [queues]
-            jobs = { capacity = 100 }
+            jobs = { capacity = 100, max-bytes = "1MB" }
             "orders/new" = { type = "circular", capacity = 5 }
             "#,
         )
@@ -216,6 +224,9 @@ mod tests {
         assert_eq!(config.listen.unwrap().len(), 2);
         assert_eq!(config.max_message_size, Some(Size(5 << 20)));
         assert_eq!(config.compress_cutoff, Some(Cutoff(Some(4 << 10))));
+        assert_eq!(config.max_memory, Some(Size(100 << 20)));
+        assert_eq!(config.max_queue_bytes, Some(Size(10 << 20)));
+        assert_eq!(config.max_outbox_bytes, Some(Size(1 << 20)));
         assert_eq!(config.max_temporary_queues, Some(13));
         assert_eq!(config.tls.ca, Some("ca.pem".into()));
         let queues: Vec<_> = config.queues.iter().collect();
@@ -223,6 +234,8 @@ mod tests {
         assert_eq!(QueueType::from(queues[0].1.kind), QueueType::Bounded);
         assert_eq!(QueueType::from(queues[1].1.kind), QueueType::Circular);
         assert_eq!(queues[1].1.capacity, 5);
+        assert_eq!(queues[0].1.max_bytes, Some(Size(1 << 20)));
+        assert_eq!(queues[1].1.max_bytes, None);
         assert_eq!(config.topics[0].get_ref(), "news");
     }
 

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use wirebird::broker::{Broker, BrokerOptions, Error, Identity, PublicKey};
+use wirebird::broker::{Broker, BrokerOptions, Error, Identity, PublicKey, QueueOptions};
 use wirebird::{Listener, TlsAuth, TlsConfig, Url};
 
 use super::failure::{Failure, exit};
@@ -93,6 +93,15 @@ struct Options {
     /// Compress payloads of at least this length, to and from clients that can do that; -1 for none [default: -1]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
     compress_cutoff: Option<Cutoff>,
+    /// All messages that are held at once; further ones are refused [default: 1024MB]
+    #[arg(long, value_name = "SIZE")]
+    max_memory: Option<Size>,
+    /// Messages in a queue that is made without a limit of its own [default: 256MB]
+    #[arg(long, value_name = "SIZE")]
+    max_queue_bytes: Option<Size>,
+    /// What may wait for a client that is slow to read [default: 8MB]
+    #[arg(long, value_name = "SIZE")]
+    max_outbox_bytes: Option<Size>,
     /// Queues [default: 1000]
     #[arg(long, value_name = "COUNT")]
     max_queues: Option<usize>,
@@ -134,6 +143,9 @@ impl Options {
         config.max_connections = self.max_connections.or(config.max_connections);
         config.max_message_size = self.max_message_size.or(config.max_message_size);
         config.compress_cutoff = self.compress_cutoff.or(config.compress_cutoff);
+        config.max_memory = self.max_memory.or(config.max_memory);
+        config.max_queue_bytes = self.max_queue_bytes.or(config.max_queue_bytes);
+        config.max_outbox_bytes = self.max_outbox_bytes.or(config.max_outbox_bytes);
         config.max_queues = self.max_queues.or(config.max_queues);
         config.max_topics = self.max_topics.or(config.max_topics);
         config.max_functions = self.max_functions.or(config.max_functions);
@@ -212,6 +224,15 @@ fn options(config: &Config, local: bool) -> BrokerOptions {
     if let Some(Cutoff(bytes)) = config.compress_cutoff {
         options = options.compress_cutoff(bytes);
     }
+    if let Some(Size(bytes)) = config.max_memory {
+        options = options.max_memory(bytes);
+    }
+    if let Some(Size(bytes)) = config.max_queue_bytes {
+        options = options.max_queue_bytes(bytes);
+    }
+    if let Some(Size(bytes)) = config.max_outbox_bytes {
+        options = options.max_outbox_bytes(bytes);
+    }
     if let Some(queues) = config.max_queues {
         options = options.max_queues(queues);
     }
@@ -230,7 +251,11 @@ fn options(config: &Config, local: bool) -> BrokerOptions {
 /// Makes the queues and topics of the configuration.
 fn create(broker: &Broker, config: &Config) -> Result<(), Failure> {
     for (name, queue) in &config.queues {
-        let created = broker.create_queue(&name.0, queue.capacity, queue.kind.into());
+        let mut options = QueueOptions::new(queue.capacity).queue_type(queue.kind.into());
+        if let Some(Size(bytes)) = queue.max_bytes {
+            options = options.max_bytes(bytes);
+        }
+        let created = broker.create_queue_with(&name.0, &options);
         created.map_err(|error| unusable(error).about(format_args!("queue {}", name.0)))?;
     }
     for topic in &config.topics {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use wirebird::broker::{Message, MessageType};
 
 use super::super::failure::Failure;
+use super::super::size::Size;
 use super::connection::{Connection, Session};
 use super::table::{columns, plain};
 
@@ -30,6 +31,9 @@ pub(in crate::cli) enum Queue {
         /// Let the oldest message go when it is full, rather than have offers wait
         #[arg(long)]
         circular: bool,
+        /// Bytes of messages it holds at most, such as 5MB [default: what the broker says]
+        #[arg(long, value_name = "SIZE")]
+        max_bytes: Option<Size>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -96,10 +100,16 @@ impl Queue {
                 name,
                 capacity,
                 circular,
+                max_bytes,
                 connection,
             } => {
                 let kind = if *circular { "CIRCULAR" } else { "BOUNDED" };
-                let fields = json!({ "name": name, "capacity": capacity, "type": kind });
+                let fields = json!({
+                    "name": name,
+                    "capacity": capacity,
+                    "type": kind,
+                    "max-bytes": max_bytes.map(|size| size.0),
+                });
                 let message = Message::data(None, "", fields).map_err(Failure::input)?;
                 let session = connection.open()?;
                 session
@@ -164,13 +174,14 @@ fn pairs(object: &Value) -> String {
 
 /// A queue, what matters most in front.
 fn queue(status: &Value) -> String {
-    const KEYS: [&str; 8] = [
+    const KEYS: [&str; 9] = [
         "name",
         "exists",
         "type",
         "capacity",
         "size",
         "bytes",
+        "max-bytes",
         "temporary",
         "durable",
     ];
