@@ -109,6 +109,7 @@ fn unusable_options_of_the_broker_are_told() {
         ("--listen tls+tcp://127.0.0.1:0", "name one with --tls-cert"),
         ("--listen wss://127.0.0.1:0", "name one with --tls-cert"),
         ("--tls-cert /nonexistent", "Unable to configure TLS: "),
+        ("--max-memory 1MB", "max-memory cannot be 1048576: twice"),
         ("--config /nonexistent", "Cannot read /nonexistent: "),
     ] {
         let line = format!("broker {options}");
@@ -120,6 +121,8 @@ fn unusable_options_of_the_broker_are_told() {
         "--max-message-size 251MB",
         "--max-queues -1",
         "--compress-cutoff -2",
+        "--socket-snd-buf-size -2",
+        "--max-memory 1GB",
         "--open-admin --no-open-admin",
         "--bogus",
     ] {
@@ -131,6 +134,21 @@ fn unusable_options_of_the_broker_are_told() {
     let line = format!("broker --listen {}", served.url);
     let done = Program::wirebird().run(line.split(' '));
     assert_fails(&done, 1, "address in use");
+}
+
+#[test]
+fn connections_have_the_buffers_that_are_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let ipc = format!("ipc://{}", directory.path().join("s").display());
+    let served = serve(&format!(
+        "--socket-snd-buf-size 1MB --socket-rcv-buf-size -1 --listen {ipc}"
+    ));
+    let buffers = "--socket-snd-buf-size 256KB --socket-rcv-buf-size 256KB";
+    served.gives(&format!("queue create jobs {buffers}"));
+    served.gives(&format!("offer jobs hello {buffers} --url {ipc}"));
+    assert_eq!(served.gives("poll jobs"), "hello\n");
+    let done = served.run("queue list --socket-snd-buf-size 0");
+    assert_fails(&done, 1, "socket-send-buffer cannot be 0");
 }
 
 #[test]

@@ -6,6 +6,8 @@ mod acl;
 mod bench;
 #[cfg(feature = "broker")]
 mod broker;
+#[cfg(feature = "broker")]
+mod buffers;
 mod cat;
 #[cfg(feature = "broker")]
 mod client;

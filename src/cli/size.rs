@@ -74,11 +74,11 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
-/// A size from which on something is done; -1 for never.
+/// A size, or -1 for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Cutoff(pub(super) Option<usize>);
+pub(super) struct MaybeSize(pub(super) Option<usize>);
 
-impl FromStr for Cutoff {
+impl FromStr for MaybeSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -89,7 +89,7 @@ impl FromStr for Cutoff {
     }
 }
 
-impl<'de> Deserialize<'de> for Cutoff {
+impl<'de> Deserialize<'de> for MaybeSize {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         #[derive(serde::Deserialize)]
         #[serde(untagged)]
@@ -99,7 +99,7 @@ impl<'de> Deserialize<'de> for Cutoff {
         }
 
         let expected =
-            "-1 for off, a number of bytes, or one such as 512B, 5KB or 20MB, is expected";
+            "-1 for none, a number of bytes, or one such as 512B, 5KB or 20MB, is expected";
         match Form::deserialize(from).map_err(|_| D::Error::custom(expected))? {
             Form::Number(-1) => Ok(Self(None)),
             Form::Number(bytes) => usize::try_from(bytes)
@@ -115,12 +115,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cutoff_is_a_size_or_off() {
-        assert_eq!("-1".parse(), Ok(Cutoff(None)));
-        assert_eq!("5KB".parse(), Ok(Cutoff(Some(5 << 10))));
-        assert_eq!("0".parse(), Ok(Cutoff(Some(0))));
+    fn minus_one_is_no_size() {
+        assert_eq!("-1".parse(), Ok(MaybeSize(None)));
+        assert_eq!("5KB".parse(), Ok(MaybeSize(Some(5 << 10))));
+        assert_eq!("0".parse(), Ok(MaybeSize(Some(0))));
         for bad in ["-2", "off", "", "-1KB"] {
-            assert!(bad.parse::<Cutoff>().is_err(), "{bad}");
+            assert!(bad.parse::<MaybeSize>().is_err(), "{bad}");
         }
     }
 

@@ -13,7 +13,7 @@ use toml::Spanned;
 use wirebird::broker::{AuthError, PublicKey, QueueType, check_name, is_reserved};
 
 use super::super::failure::Failure;
-use super::super::size::{Cutoff, Size};
+use super::super::size::{MaybeSize, Size};
 
 /// What a file may say. The keys have the names of the command line's options.
 #[derive(Debug, Default, Deserialize)]
@@ -31,7 +31,9 @@ pub(super) struct Config {
     pub(super) max_connections: Option<NonZeroUsize>,
     #[serde(deserialize_with = "limited_size")]
     pub(super) max_message_size: Option<Size>,
-    pub(super) compress_cutoff: Option<Cutoff>,
+    pub(super) compress_cutoff: Option<MaybeSize>,
+    pub(super) socket_snd_buf_size: Option<MaybeSize>,
+    pub(super) socket_rcv_buf_size: Option<MaybeSize>,
     pub(super) max_memory: Option<Size>,
     pub(super) max_queue_bytes: Option<Size>,
     pub(super) max_outbox_bytes: Option<Size>,
@@ -201,6 +203,8 @@ mod tests {
             max-connections = 100
             max-message-size = "5MB"
             compress-cutoff = "4KB"
+            socket-snd-buf-size = "1MB"
+            socket-rcv-buf-size = -1
             max-memory = "100MB"
             max-queue-bytes = "10MB"
             max-outbox-bytes = "1MB"
@@ -223,7 +227,10 @@ mod tests {
         .unwrap();
         assert_eq!(config.listen.unwrap().len(), 2);
         assert_eq!(config.max_message_size, Some(Size(5 << 20)));
-        assert_eq!(config.compress_cutoff, Some(Cutoff(Some(4 << 10))));
+        assert_eq!(config.compress_cutoff, Some(MaybeSize(Some(4 << 10))));
+        let buffers = [config.socket_snd_buf_size, config.socket_rcv_buf_size];
+        let expected = [Some(1 << 20), None].map(|size| Some(MaybeSize(size)));
+        assert_eq!(buffers, expected);
         assert_eq!(config.max_memory, Some(Size(100 << 20)));
         assert_eq!(config.max_queue_bytes, Some(Size(10 << 20)));
         assert_eq!(config.max_outbox_bytes, Some(Size(1 << 20)));
@@ -255,8 +262,8 @@ mod tests {
             (2, "max-message-size = \"251MB\"", "2KB to 250MB is allowed"),
             (2, "max-message-size = true", "expected a number of bytes"),
             (2, "client-keys = ['x']", "\"x\" is no public key"),
-            (2, "compress-cutoff = -2", "-1 for off"),
-            (2, "compress-cutoff = true", "-1 for off"),
+            (2, "compress-cutoff = -2", "-1 for none"),
+            (2, "compress-cutoff = true", "-1 for none"),
             (2, "compress-cutoff = '5GB'", "\"5GB\" is no size"),
             (2, "encrypt = 1", "expected a boolean"),
             (2, "listen = 'tcp://127.0.0.1:1'", "expected a sequence"),

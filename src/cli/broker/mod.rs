@@ -14,9 +14,10 @@ use clap::Args;
 use wirebird::broker::{Broker, BrokerOptions, Error, Identity, PublicKey, QueueOptions};
 use wirebird::{Listener, TlsAuth, TlsConfig, Url};
 
+use super::buffers::Buffers;
 use super::failure::{Failure, exit};
 use super::signals::{Signals, Told};
-use super::size::{Cutoff, Size};
+use super::size::{MaybeSize, Size};
 use access::{Access, uses_tls};
 use config::{Config, Key, Tls};
 use reload::Files;
@@ -92,7 +93,9 @@ struct Options {
     max_message_size: Option<Size>,
     /// Compress payloads of at least this length, to and from clients that can do that; -1 for none [default: -1]
     #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
-    compress_cutoff: Option<Cutoff>,
+    compress_cutoff: Option<MaybeSize>,
+    #[command(flatten)]
+    buffers: Buffers,
     /// All messages that are held at once; further ones are refused [default: 1024MB]
     #[arg(long, value_name = "SIZE")]
     max_memory: Option<Size>,
@@ -143,6 +146,8 @@ impl Options {
         config.max_connections = self.max_connections.or(config.max_connections);
         config.max_message_size = self.max_message_size.or(config.max_message_size);
         config.compress_cutoff = self.compress_cutoff.or(config.compress_cutoff);
+        config.socket_snd_buf_size = self.buffers.send.or(config.socket_snd_buf_size);
+        config.socket_rcv_buf_size = self.buffers.recv.or(config.socket_rcv_buf_size);
         config.max_memory = self.max_memory.or(config.max_memory);
         config.max_queue_bytes = self.max_queue_bytes.or(config.max_queue_bytes);
         config.max_outbox_bytes = self.max_outbox_bytes.or(config.max_outbox_bytes);
@@ -221,7 +226,7 @@ fn options(config: &Config, local: bool) -> BrokerOptions {
     if let Some(Size(bytes)) = config.max_message_size {
         options = options.max_message_size(bytes);
     }
-    if let Some(Cutoff(bytes)) = config.compress_cutoff {
+    if let Some(MaybeSize(bytes)) = config.compress_cutoff {
         options = options.compress_cutoff(bytes);
     }
     if let Some(Size(bytes)) = config.max_memory {
@@ -300,7 +305,11 @@ fn listen(
     tls: Option<&TlsConfig>,
 ) -> Result<Listener, Error> {
     let listener = broker.listener(&url.to_string())?;
-    let mut options = listener.options();
+    let buffers = Buffers {
+        send: config.socket_snd_buf_size,
+        recv: config.socket_rcv_buf_size,
+    };
+    let mut options = buffers.apply(listener.options());
     if uses_tls(url)
         && let Some(tls) = tls
     {

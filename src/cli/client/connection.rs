@@ -9,6 +9,7 @@ use wirebird::broker::{Client, ClientOptions, Error, Message, MessageError, Mess
 use wirebird::{EndpointOptions, Transport, Url};
 
 use super::super::broker::DEFAULT_URL;
+use super::super::buffers::Buffers;
 use super::super::failure::Failure;
 use super::super::tls::Files;
 use super::security::Security;
@@ -30,6 +31,8 @@ pub(in crate::cli) struct Connection {
     /// Print answers and messages as JSON, one to a line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    buffers: Buffers,
     #[command(flatten)]
     tls: Files,
 }
@@ -54,7 +57,7 @@ impl Connection {
         let options = ClientOptions::new().timeout(self.timeout);
         let options = self.security.apply(options)?;
         Ok(Session {
-            client: connect(&url, options, &self.tls)?,
+            client: connect(&url, options, self.buffers, &self.tls)?,
             json: self.json,
         })
     }
@@ -64,13 +67,14 @@ impl Connection {
 pub(in crate::cli) fn connect(
     url: &str,
     options: ClientOptions,
+    buffers: Buffers,
     tls: &Files,
 ) -> Result<Client, Failure> {
     /// More than the longest payload that a broker can be made to take.
     const LONGEST: usize = 251 << 20;
     let parsed = Url::parse(url).and_then(|url| url.check_dial().map(|()| url));
     let parsed = parsed.map_err(Failure::input)?;
-    let mut endpoint = EndpointOptions::new().recv_max_size(LONGEST);
+    let mut endpoint = buffers.apply(EndpointOptions::new().recv_max_size(LONGEST));
     if matches!(parsed.transport(), Transport::Tls | Transport::Wss) {
         endpoint = endpoint.tls(tls.read().map_err(Failure::input)?);
     }
