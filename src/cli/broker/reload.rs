@@ -34,9 +34,9 @@ impl Files {
     pub(super) fn reload(&self, secure: &[Listener]) -> Result<String, Failure> {
         let mut read = Vec::new();
         let fresh = tls_config(&self.tls)?;
-        if let Some((path, users)) = &self.users {
-            users.reload(path).map_err(unusable)?;
-            read.push(path.display().to_string());
+        if let Some((path, _)) = &self.users {
+            // Whether it will do, before anything changes.
+            Authenticator::load(path).map_err(unusable)?;
         }
         if let Some(tls) = fresh
             && !secure.is_empty()
@@ -48,6 +48,10 @@ impl Files {
             let names = [&self.tls.cert, &self.tls.key, &self.tls.ca];
             let names = names.into_iter().flatten();
             read.extend(names.map(|path| path.display().to_string()));
+        }
+        if let Some((path, users)) = &self.users {
+            users.reload(path).map_err(unusable)?;
+            read.push(path.display().to_string());
         }
         Ok(read.join(", "))
     }
