@@ -61,8 +61,8 @@
 //! feature to choose one. Whoever completes the operation wakes the task, and deadlines are kept by the crate's own
 //! reactor, so that a runtime needs no timers either. Everything else that waits has a form with `_async` behind its
 //! name as well: [`dial_async`](Socket::dial_async), [`wait_for_peers_async`](Socket::wait_for_peers_async),
-//! [`flush_async`](Socket::flush_async), [`close_async`](Socket::close_async), [`Monitor::recv_async`]. What never
-//! waits, such as [`listen`](Socket::listen), has only one form.
+//! [`flush_async`](Socket::flush_async), [`close_async`](Socket::close_async), [`Monitor::recv_async`], and each call of
+//! `broker::Client`. What never waits, such as [`listen`](Socket::listen), has only one form.
 //!
 //! ```
 //! # fn block_on<T>(future: impl Future<Output = T>) -> T {

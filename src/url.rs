@@ -15,6 +15,7 @@ use std::str::FromStr;
 use crate::error::{Error, Result, UrlFault};
 
 mod canonical;
+mod reach;
 mod service;
 
 /// Longest host name, in bytes.

@@ -1,22 +1,22 @@
 //! Who gets into `wirebird broker`: users with passwords, and files that are read again while it runs.
 
-#[allow(dead_code)]
-#[path = "common/certificates.rs"]
-mod certificates;
+mod common;
 mod peers;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use certificates::Authority;
+use common::certificates::Authority;
+use common::eventually;
 use peers::served::{Served, assert_fails, serve};
 use peers::{DEADLINE, Finished, Program};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use wirebird::broker::{
-    Authenticator, Client, ClientOptions, DestinationType, Error, Message, Mode, Role, Status,
+    Authenticator, Client, ClientOptions, DestinationType, Error, Message, MessageType, Mode, Role,
+    Status,
 };
-use wirebird::{EndpointOptions, TlsConfig};
+use wirebird::{EndpointOptions, Push, TlsConfig};
 
 /// Files of a test.
 struct Files(TempDir);
@@ -209,6 +209,61 @@ fn sighup_does_no_harm_where_nothing_can_be_read_again() {
     served.broker.signal(Signal::HUP);
     served.broker.line("There is nothing to read again");
     served.gives("queue create jobs");
+}
+
+#[test]
+fn an_endpoint_has_a_user_and_may_do_what_that_one_may() {
+    let files = Files::new();
+    let auth = users();
+    auth.set_acl(DestinationType::Queue, "closed", Mode::Read, "ann")
+        .unwrap();
+    files.store(&auth);
+    let (open, closed) = (files.at("open.sock"), files.at("closed.sock"));
+    let endpoint = |queue: &str, socket: &Path, user: &str| {
+        let url = format!("ipc://{}", socket.display());
+        format!(
+            "[[endpoints]]\nkind = 'queue-in'\ndestination = '{queue}'\nlisten = ['{url}']\n{user}\n"
+        )
+    };
+    let configured = |endpoints: &str| {
+        let queues = "[queues]\nopen = { capacity = 5 }\nclosed = { capacity = 5 }\n";
+        let text = format!("authenticator = 'users.json'\n{queues}{endpoints}");
+        files.put("broker.toml", &text)
+    };
+    for (user, told) in [
+        (
+            "",
+            "this broker has users: say which one the endpoint acts as",
+        ),
+        ("user = 'eve'", "there is no user eve"),
+    ] {
+        let config = configured(&endpoint("open", &open, user));
+        let line = format!("broker --encrypt --listen tcp://127.0.0.1:0 --config {config}");
+        let done = Program::wirebird().run(line.split(' '));
+        assert_fails(&done, 2, told);
+    }
+
+    let ann = "user = 'ann'";
+    let both = endpoint("open", &open, ann) + &endpoint("closed", &closed, ann);
+    let served = serve(&format!("--encrypt --config {}", configured(&both)));
+    let push = |socket: &Path| {
+        let push = Push::new().unwrap();
+        push.dial(&format!("ipc://{}", socket.display())).unwrap();
+        push.send("hello").unwrap();
+        push
+    };
+    let pushes = [push(&open), push(&closed)];
+    let root = client(&served.url, "root").unwrap();
+    let got = root.poll("open", DEADLINE).unwrap();
+    assert_eq!(&got.payload_binary()[..], b"hello");
+    eventually("what ann may not do is told", || {
+        let ask = Message::plain_text(None, "", "").unwrap();
+        let ask = ask.addressed_to(MessageType::ServerStatus, None).unwrap();
+        let status = root.request(ask).unwrap().payload_data().unwrap();
+        let trouble = status["endpoints"][1]["trouble"].as_str();
+        trouble.is_some_and(|text| text.starts_with("NO_PERMISSION: ann may not"))
+    });
+    drop(pushes);
 }
 
 #[test]

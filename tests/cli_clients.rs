@@ -33,10 +33,10 @@ fn queues_are_made_looked_at_and_removed() {
     assert_eq!(served.gives("poll ring"), "two\n");
     let status = served.gives("queue status jobs");
     assert!(
-        status.starts_with("name       jobs\nexists     yes\n"),
+        status.starts_with("name         jobs\nexists       yes\n"),
         "{status}"
     );
-    assert!(status.contains("size       2\n"), "{status}");
+    assert!(status.contains("size         2\n"), "{status}");
     assert_eq!(served.gives("queue purge jobs"), "2\n");
     served.refuses("poll jobs", "QUEUE_EMPTY: the queue jobs is empty");
     served.refuses("queue purge nothing", "QUEUE_NOT_FOUND: ");
@@ -46,7 +46,7 @@ fn queues_are_made_looked_at_and_removed() {
     assert!(
         served
             .gives("queue status jobs")
-            .contains("exists     no\n")
+            .contains("exists       no\n")
     );
     served.gives("queue create tiny --max-bytes 1KB");
     served.refuses(
@@ -57,6 +57,38 @@ fn queues_are_made_looked_at_and_removed() {
     let list = json(&served.gives("queue list --json"));
     assert_eq!(list["data"][0]["name"], "ring");
     assert_eq!(list["status"], "OK");
+}
+
+#[test]
+fn what_was_polled_with_a_lease_is_acknowledged_or_rejected_by_its_token() {
+    let served = serve("");
+    served.gives("queue create jobs.dead");
+    let create = "queue create jobs --dead-letter jobs.dead --max-attempts 3 --backoff 0.01";
+    assert_eq!(served.gives(create), "");
+    served.gives("offer jobs low --priority 0");
+    served.gives("offer jobs high --priority 9");
+    served.gives("offer jobs later --delay 3600");
+    served.refuses("queue remove jobs.dead", "CONFLICT: ");
+
+    let polled = served.gives("poll jobs --lease 60");
+    let (text, token) = polled.trim_end().split_once('\n').unwrap();
+    assert_eq!(text, "high");
+    let status = served.gives("queue status jobs");
+    assert!(status.contains("in-flight    1\n"), "{status}");
+    assert!(status.contains("delayed      1\n"), "{status}");
+    assert_eq!(served.gives("poll jobs"), "low\n");
+    served.gives(&format!("nack jobs {token} --delay 0"));
+    served.refuses(&format!("ack jobs {token}"), "STALE: ");
+
+    let polled = served.gives("poll jobs --lease 60 --json");
+    let token = json(polled.lines().nth(1).unwrap());
+    let token = token.as_str().unwrap();
+    served.gives(&format!("nack jobs {token} --dead-letter"));
+    assert_eq!(served.gives("queue redrive jobs.dead"), "1\n");
+    let polled = served.gives("poll jobs --lease 60");
+    let token = polled.lines().nth(1).unwrap();
+    assert_eq!(served.gives(&format!("ack jobs {token}")), "");
+    served.refuses("poll jobs", "QUEUE_EMPTY: ");
 }
 
 #[test]

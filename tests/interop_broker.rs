@@ -1,11 +1,12 @@
-//! A broker with clients that know nothing of wirebird: nngcat, and pynng, whose part is in tests/interop/broker.py.
+//! A broker with clients that know nothing of wirebird: nngcat, and pynng, whose part is in tests/interop/broker.py. And
+//! with peers that know nothing of brokers either.
 
 mod peers;
 
 use std::path::Path;
 
-use peers::Program;
 use peers::served::{Served, serve};
+use peers::{Data, Program, Running};
 use serde_json::Value;
 
 /// The answer that nngcat prints to a request.
@@ -74,4 +75,124 @@ fn the_example_in_python_works() {
     let out = Program::python(example).start([&*served.url]).succeed();
     let lines = [1, 2, 3].map(|n| format!("the square of {n} is {}\n", n * n));
     assert_eq!(String::from_utf8(out).unwrap(), lines.concat() + "done\n");
+}
+
+// ---- endpoints ----
+
+/// A broker with the queue `jobs`, the topic `news`, and an endpoint of each kind; the function is `f`.
+struct Attached {
+    served: Served,
+    _config: Data,
+}
+
+fn attached() -> Attached {
+    let mut config = "topics = ['news']\nqueues = { jobs = { capacity = 10 } }\n".to_owned();
+    for (kind, destination) in [
+        ("queue-in", "jobs"),
+        ("queue-out", "jobs"),
+        ("topic-in", "news"),
+        ("topic-out", "news"),
+        ("function", "f"),
+        ("workers", "f"),
+    ] {
+        config += &format!(
+            "[[endpoints]]\nkind = '{kind}'\ndestination = '{destination}'\ntext = true\n\
+             listen = ['tcp://127.0.0.1:0']\n"
+        );
+    }
+    let config = Data::new(config.as_bytes());
+    let served = serve(&format!("--config {}", config.path().display()));
+    Attached {
+        served,
+        _config: config,
+    }
+}
+
+impl Attached {
+    /// Where the endpoint listens; it says so after the broker's own addresses.
+    fn url(&self, kind: &str) -> String {
+        let out = self.served.broker.said();
+        let line = out.lines().find(|line| line.contains(kind));
+        let line = line.unwrap_or_else(|| panic!("no {kind} in {out}"));
+        line.split(' ').nth(2).unwrap().to_owned()
+    }
+
+    fn nngcat(&self, kind: &str, options: &str) -> Running {
+        let line = format!("{options} --dial {}", self.url(kind));
+        Program::nngcat().start(line.split(' '))
+    }
+
+    /// Waits until endpoints of the kind have a peer.
+    fn wait_for_peer(&self, kind: &str) {
+        let end = std::time::Instant::now() + peers::DEADLINE;
+        loop {
+            let status: Value = serde_json::from_str(&self.served.gives("status --json")).unwrap();
+            let endpoints = status["data"]["endpoints"].as_array().unwrap();
+            let found = endpoints.iter().find(|one| one["kind"] == kind).unwrap();
+            if found["peers"] == 1 {
+                return;
+            }
+            assert!(std::time::Instant::now() < end, "{status}");
+        }
+    }
+}
+
+#[test]
+fn nngcat_pushes_into_a_queue_and_pulls_from_it() {
+    let broker = attached();
+    broker.nngcat("queue-in", "--push0 --data one").succeed();
+    assert_eq!(broker.served.gives("poll jobs --wait 5"), "one\n");
+    broker.served.gives("offer jobs two");
+    let pull = broker.nngcat("queue-out", "--pull0 --ascii");
+    pull.prints(b"two");
+    let status = broker.served.gives("status");
+    assert!(status.contains("\nqueue-out  jobs         1 "), "{status}");
+    broker.nngcat("queue-in", "--push0 --data three").succeed();
+    pull.prints(b"twothree");
+}
+
+#[test]
+fn nngcat_publishes_to_a_topic_and_subscribes_to_it() {
+    let broker = attached();
+    let sub = broker.nngcat("topic-out", "--sub0 --subscribe now --ascii");
+    broker.wait_for_peer("topic-out");
+    broker.served.gives("publish news then");
+    broker.served.gives("publish news now:one");
+    sub.prints(b"now:one");
+    let publish = "--pub0 --data now:two --delay 1";
+    broker.nngcat("topic-in", publish).succeed();
+    sub.prints(b"now:onenow:two");
+}
+
+#[test]
+fn nngcat_calls_a_function_and_serves_it() {
+    let broker = attached();
+    let ask = || {
+        let line = "--req0 --data question --ascii --recv-timeout 5";
+        String::from_utf8(broker.nngcat("function", line).succeed()).unwrap()
+    };
+    assert!(ask().contains("RETRY_LATER"));
+    let worker = broker.nngcat("workers", "--rep0 --data answer --ascii");
+    broker.wait_for_peer("workers");
+    assert_eq!(ask(), "answer");
+    worker.prints(b"question");
+    assert_eq!(broker.served.gives("call f again"), "answer\n");
+    worker.prints(b"questionagain");
+}
+
+#[test]
+fn the_example_of_a_worker_works_and_another_takes_its_place() {
+    let broker = attached();
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/broker/worker.py");
+    let program = Program::python(example.to_str().unwrap());
+    let worker = || program.start([broker.url("workers")]);
+    let call = || broker.served.gives("call f --timeout 10 how_long");
+    let answer = "{\"words\": 1, \"longest\": \"how_long\"}\n";
+    let first = worker();
+    broker.wait_for_peer("workers");
+    assert_eq!(call(), answer);
+    first.kill();
+    let _second = worker();
+    broker.wait_for_peer("workers");
+    assert_eq!(call(), answer);
 }

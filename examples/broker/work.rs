@@ -10,17 +10,19 @@ use wirebird::broker::{Broker, Client, Message, QueueType, Result};
 /// Longer than any job takes.
 const LONG: Duration = Duration::from_secs(10);
 
-/// Does jobs until one says to stop.
+/// Does jobs until one says to stop. A worker that dies gives its job back when the lease is over.
 fn work(client: &Client) -> Result<()> {
     loop {
-        let job = client.poll("jobs", LONG)?;
+        let leased = client.poll_leased("jobs", LONG, LONG)?;
+        let job = leased.message();
         let Some(reply_to) = job.reply_to() else {
-            return Ok(());
+            return leased.ack().map(drop);
         };
         let text = job.payload_text().unwrap_or_default();
         let number: u64 = text.parse().unwrap_or(0);
         let result = Message::plain_text(job.request_id(), "square", number * number)?;
         client.offer(reply_to, result, LONG)?;
+        leased.ack()?;
     }
 }
 

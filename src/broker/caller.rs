@@ -3,20 +3,24 @@
 //!
 //! While there is no connection, or it is not encrypted or logged in yet, requests wait to be sent. One that was sent and whose
 //! connection breaks fails: whether it was done nobody knows.
+//!
+//! A poll or offer that is given up is called off at the broker. An item that comes nevertheless goes back if it is leased,
+//! and else to another poll of its queue, or is kept for the next one.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
+use super::client::ask::config_request;
+use super::client::{ClientEvent, Desk, Security};
 use super::codec::{Encoding, decode, encode, encode_packed};
 use super::crypto::{Cipher, Fault, Greeting};
-use super::hub::{ACCEPT_ENCODING, GZIP};
-use super::keys::{Identity, PublicKey};
-use super::message::{Message as Letter, MessageType, Status};
+use super::error::Refusal;
+use super::message::id::fresh;
+use super::message::{Message as Letter, MessageError, MessageType, Status, now_ms};
 use crate::engine::lock;
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
@@ -24,80 +28,10 @@ use crate::protocols::{CtxId, Dropped, Flow, IdMap, Io, OpId, Protocol, Protocol
 
 /// What a message of pair version 1 begins with when it has passed no device.
 const FIRST_HOP: u32 = 1;
-/// Publications that wait for their handlers at most; the oldest gives way.
-const MOST_PUBLICATIONS: usize = 10_000;
-
-/// What the machine and the client's methods share. Locked inside the socket's lock.
-#[derive(Default)]
-pub(super) struct Desk {
-    /// The requests that contexts are to send, until they have.
-    pub(super) asking: IdMap<CtxId, Letter>,
-    /// Answers, until they are fetched.
-    pub(super) answers: IdMap<CtxId, Letter>,
-    pub(super) publications: VecDeque<Letter>,
-    /// Subscriptions, to be made again on a new connection.
-    pub(super) subscriptions: HashMap<String, Letter>,
-    pub(super) missed: u64,
-    /// What the broker said when it did not let us log in, until there is another connection.
-    pub(super) refused: Option<Letter>,
-    /// The longest payload that the broker takes, once it has said so.
-    pub(super) longest: Option<usize>,
-}
-
-/// How a client wants its connection to be.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Security {
-    pub(super) encrypt: bool,
-    /// The key that the broker must prove to have.
-    pub(super) server: Option<PublicKey>,
-    pub(super) identity: Option<Identity>,
-    pub(super) credentials: Option<Credentials>,
-}
-
-impl Security {
-    pub(super) fn encrypts(&self) -> bool {
-        self.encrypt || self.server.is_some() || self.identity.is_some()
-    }
-}
-
-/// Who a client is.
-#[derive(Clone)]
-pub(super) struct Credentials {
-    pub(super) user: String,
-    pub(super) password: Zeroizing<String>,
-}
-
-impl Credentials {
-    pub(super) fn new(user: &str, password: &str) -> Self {
-        Self {
-            user: user.into(),
-            password: Zeroizing::new(password.into()),
-        }
-    }
-
-    fn letter(&self) -> Result<Letter> {
-        let lines = Zeroizing::new(format!("{}\n{}", self.user, *self.password));
-        Letter::plain_text(None, "", lines.as_str())
-            .and_then(|letter| letter.addressed_to(MessageType::Authentication, None))
-            .map_err(|_| Error::InvalidArgument("the user or the password"))
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials")
-            .field("user", &self.user)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Asks for the broker's configuration, and says that compressed payloads are read.
-pub(super) fn config_request() -> Result<Letter> {
-    Letter::plain_text(None, "", "")
-        .and_then(|letter| letter.with_header(ACCEPT_ENCODING, GZIP))
-        .and_then(|letter| letter.addressed_to(MessageType::ClientConfig, None))
-        .map_err(|_| Error::InvalidArgument("a request for the configuration"))
-}
+/// What names the lease of an item that the broker wants to hear of again.
+const LEASE_TOKEN: &str = "lease-token";
+/// Signs of life that may stay unanswered before the connection is given up.
+const MOST_UNANSWERED: u32 = 3;
 
 /// The machine.
 pub(super) struct Caller {
@@ -106,9 +40,46 @@ pub(super) struct Caller {
     link: Option<Link>,
     /// Which context waits for the answer with this id.
     waiting: HashMap<Uuid, CtxId>,
-    asked: IdMap<CtxId, Uuid>,
+    asked: IdMap<CtxId, Asked>,
     /// Contexts whose connection broke while they waited.
     broken: Vec<CtxId>,
+    /// The polls that nobody waits for any more, until they are answered, and their queues.
+    given_up: HashMap<Uuid, Box<str>>,
+    /// What is to be said to the broker as soon as something can be sent.
+    says: VecDeque<Letter>,
+    /// The subscriptions that are being made again.
+    restoring: HashMap<Uuid, String>,
+    beat: Beat,
+}
+
+/// What was asked in a context.
+struct Asked {
+    id: Uuid,
+    /// The broker may let it wait.
+    waits: bool,
+    /// Where the item comes from that is lost with the answer.
+    queue: Option<Box<str>>,
+    /// The item must be one that the broker wants to hear of again.
+    leased: bool,
+}
+
+impl Asked {
+    fn new(letter: &Letter) -> Self {
+        Self {
+            id: letter.id(),
+            waits: matches!(letter.kind(), MessageType::Poll | MessageType::Offer),
+            queue: queue_of(letter).map(Into::into),
+            leased: letter.header("lease").is_some(),
+        }
+    }
+}
+
+/// Signs of life.
+#[derive(Default)]
+struct Beat {
+    /// When something was sent last.
+    sent: Option<Instant>,
+    unanswered: u32,
 }
 
 struct Link {
@@ -147,6 +118,10 @@ impl Caller {
             waiting: HashMap::new(),
             asked: IdMap::default(),
             broken: Vec::new(),
+            given_up: HashMap::new(),
+            says: VecDeque::new(),
+            restoring: HashMap::new(),
+            beat: Beat::default(),
         }
     }
 
@@ -174,12 +149,16 @@ impl Caller {
             _ => plain,
         };
         link.push(frame.into(), io);
+        if lock(&self.desk).heartbeat.is_some() {
+            self.beat.sent = Some(io.now());
+        }
         Ok(())
     }
 
     /// What comes first on a connection that can be used: what we read, and who we are.
     fn introduce(&mut self, io: &mut dyn Io) -> Result<()> {
-        let letter = config_request()?;
+        let unusable = |_| Error::InvalidArgument("a request for the configuration");
+        let letter = config_request().map_err(unusable)?;
         if let Some(link) = &mut self.link {
             link.config = Some(letter.id());
         }
@@ -219,21 +198,39 @@ impl Caller {
             // It may go better on another connection, in a while.
             io.close_pipe(link.pipe, Error::Rejected);
         }
-        lock(&self.desk).refused = Some(answer);
+        let mut desk = lock(&self.desk);
+        let event = ClientEvent::LoginRefused(Refusal::of(&answer));
+        desk.watchers.tell(&event, io);
+        desk.refused = Some(answer);
+        drop(desk);
         io.wake_send_all(CtxId::SOCKET);
         self.wake_senders(io);
     }
 
     /// Subscriptions are made again, and those who wait may send.
     fn established(&mut self, io: &mut dyn Io) {
-        let subscriptions: Vec<Letter> = lock(&self.desk).subscriptions.values().cloned().collect();
-        for subscription in subscriptions {
+        let subscriptions = lock(&self.desk).subscriptions.clone();
+        for (topic, subscription) in subscriptions {
+            let again = subscription.with_id(fresh());
+            self.restoring.insert(again.id(), topic);
             // The pipe is new; it takes more than its limit for once. One that is broken is told of by the engine.
-            let _ = self.ask(&subscription, io);
+            let _ = self.ask(&again, io);
         }
+        self.beat = Beat {
+            sent: Some(io.now()),
+            unanswered: 0,
+        };
+        self.restored(io);
         if self.can_ask() {
             io.wake_send_all(CtxId::SOCKET);
             self.wake_senders(io);
+        }
+    }
+
+    /// The connection is as the one before when the last subscription is there again.
+    fn restored(&self, io: &mut dyn Io) {
+        if self.restoring.is_empty() {
+            lock(&self.desk).watchers.tell(&ClientEvent::Connected, io);
         }
     }
 
@@ -281,6 +278,7 @@ impl Caller {
                 };
             }
         };
+        self.beat.unanswered = 0;
         let (letter, _) =
             decode(plain).map_err(|_| Error::Malformed("an answer that cannot be read"))?;
         if letter.kind() != MessageType::Response {
@@ -296,34 +294,178 @@ impl Caller {
     }
 
     fn deliver(&mut self, letter: Letter, io: &mut dyn Io) {
-        let mut desk = lock(&self.desk);
         if letter.kind() == MessageType::Response {
-            let Some(ctx) = self.waiting.remove(&letter.id()) else {
-                // Its caller has given up.
-                return io.dropped(Dropped::Unwanted);
-            };
-            desk.answers.insert(ctx, letter);
-            io.wake_recv(ctx);
-            return;
+            return self.answered(letter, io);
         }
-        if desk.publications.len() >= MOST_PUBLICATIONS {
-            desk.publications.pop_front();
-            desk.missed += 1;
+        if !lock(&self.desk).publish(letter) {
             io.dropped(Dropped::RecvQueueFull);
         }
-        desk.publications.push_back(letter);
         io.wake_recv(CtxId::SOCKET);
     }
 
-    fn forget(&mut self, ctx: CtxId) {
-        if let Some(id) = self.asked.remove(&ctx) {
-            self.waiting.remove(&id);
+    fn answered(&mut self, letter: Letter, io: &mut dyn Io) {
+        let id = letter.id();
+        if let Some(ctx) = self.waiting.remove(&id) {
+            lock(&self.desk).answers.insert(ctx, letter);
+            io.wake_recv(ctx);
+        } else if let Some(queue) = self.given_up.remove(&id) {
+            self.keep(queue, letter, io);
+        } else if let Some(topic) = self.restoring.remove(&id) {
+            if letter.is_err() {
+                let refusal = Refusal::of(&letter);
+                let event = ClientEvent::SubscriptionLost { topic, refusal };
+                lock(&self.desk).watchers.tell(&event, io);
+            }
+            self.restored(io);
+        } else {
+            // Its caller has given up, or it is for a sign of life.
+            io.dropped(Dropped::Unwanted);
         }
+    }
+
+    // ---- what is given up ----
+
+    fn forget(&mut self, ctx: CtxId, io: &mut dyn Io) {
         self.broken.retain(|&broken| broken != ctx);
         let mut desk = lock(&self.desk);
-        desk.answers.remove(&ctx);
         desk.asking.remove(&ctx);
+        let answer = desk.answers.remove(&ctx);
+        drop(desk);
+        let Some(Asked {
+            id, waits, queue, ..
+        }) = self.asked.remove(&ctx)
+        else {
+            return;
+        };
+        let unanswered = self.waiting.remove(&id).is_some();
+        match (answer, queue) {
+            (Some(answer), Some(queue)) => self.keep(queue, answer, io),
+            (None, queue) if unanswered && waits => {
+                if let Some(queue) = queue {
+                    self.given_up.insert(id, queue);
+                }
+                self.call_off(id, io);
+            }
+            _ => {}
+        }
     }
+
+    /// The broker is told that nobody waits for an answer any more.
+    fn call_off(&mut self, id: Uuid, io: &mut dyn Io) {
+        if let Ok(letter) = bare(MessageType::Cancel, None) {
+            self.says.push_back(letter.with_id(id).with_oneway(true));
+        }
+        self.say(io);
+    }
+
+    fn say(&mut self, io: &mut dyn Io) {
+        while self.can_ask()
+            && let Some(letter) = self.says.pop_front()
+        {
+            // With a connection that breaks, the broker takes everything back by itself.
+            let _ = self.ask(&letter, io);
+        }
+    }
+
+    /// The answer to a poll that nobody waits for: its item goes back if the broker still has it, else to another poll.
+    fn keep(&mut self, queue: Box<str>, answer: Letter, io: &mut dyn Io) {
+        if let Some(token) = answer.header(LEASE_TOKEN) {
+            let back = bare(MessageType::Nack, &*queue)
+                .and_then(|nack| nack.with_header(LEASE_TOKEN, token))
+                .and_then(|nack| nack.with_header("delay", "0"));
+            if let Ok(back) = back {
+                self.says.push_back(back.with_oneway(true));
+            }
+            return self.say(io);
+        }
+        if answer.is_err() || answer.is_expired(now_ms()) {
+            return;
+        }
+        let heir = self.asked.iter().find_map(|(&ctx, asked)| {
+            let same = asked.queue.as_ref() == Some(&queue);
+            (same && !asked.leased && self.waiting.contains_key(&asked.id))
+                .then_some((ctx, asked.id))
+        });
+        let mut desk = lock(&self.desk);
+        if let Some((ctx, id)) = heir {
+            desk.answers
+                .insert(ctx, answer.into_response(id, Status::Ok));
+            drop(desk);
+            self.waiting.remove(&id);
+            self.given_up.insert(id, queue);
+            self.call_off(id, io);
+            return io.wake_recv(ctx);
+        }
+        let event = ClientEvent::Late {
+            queue: queue.clone().into(),
+        };
+        if desk.late.keep(queue, answer) {
+            desk.watchers.tell(&event, io);
+            drop(desk);
+            self.wake_senders(io);
+        } else {
+            io.dropped(Dropped::RecvQueueFull);
+        }
+    }
+
+    /// A poll gets an item that came too late for another one.
+    fn serve_late(&mut self, ctx: CtxId) -> bool {
+        let mut desk = lock(&self.desk);
+        let Desk { asking, late, .. } = &mut *desk;
+        let Some(letter) = asking.get(&ctx) else {
+            return false;
+        };
+        let queue = queue_of(letter).filter(|_| letter.header("lease").is_none());
+        let Some(item) = queue.and_then(|queue| late.take(queue, now_ms())) else {
+            return false;
+        };
+        let answer = item.into_response(letter.id(), Status::Ok);
+        self.asked.insert(ctx, Asked::new(letter));
+        desk.asking.remove(&ctx);
+        desk.answers.insert(ctx, answer);
+        true
+    }
+
+    // ---- signs of life ----
+
+    /// When the next one is due.
+    fn next_beat(&self) -> Option<Instant> {
+        let link = self.link.as_ref();
+        link.filter(|link| link.is_established())?;
+        let every = lock(&self.desk).heartbeat?;
+        self.beat.sent?.checked_add(every)
+    }
+
+    fn send_beat(&mut self, io: &mut dyn Io) {
+        let Some(link) = &self.link else { return };
+        if !link.ready {
+            // What is on its way is a sign of life.
+            self.beat.sent = Some(io.now());
+            return;
+        }
+        if self.beat.unanswered >= MOST_UNANSWERED {
+            return io.close_pipe(link.pipe, Error::TimedOut);
+        }
+        self.beat.unanswered += 1;
+        if let Ok(letter) = bare(MessageType::Heartbeat, None) {
+            // A connection that cannot be used is told of by the engine.
+            let _ = self.ask(&letter, io);
+        }
+    }
+}
+
+/// A request without content.
+fn bare<'a>(
+    kind: MessageType,
+    destination: impl Into<Option<&'a str>>,
+) -> std::result::Result<Letter, MessageError> {
+    Letter::plain_text(None, "", "")?.addressed_to(kind, destination)
+}
+
+/// The queue that a poll polls.
+fn queue_of(letter: &Letter) -> Option<&str> {
+    let polls = letter.kind() == MessageType::Poll;
+    letter.destination().filter(|_| polls)
 }
 
 impl Link {
@@ -370,8 +512,16 @@ impl Protocol for Caller {
     }
 
     fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        if self.link.take_if(|link| link.pipe == pipe).is_none() {
+        let Some(link) = self.link.take_if(|link| link.pipe == pipe) else {
             return;
+        };
+        self.given_up.clear();
+        self.says.clear();
+        self.restoring.clear();
+        if link.is_established() {
+            lock(&self.desk)
+                .watchers
+                .tell(&ClientEvent::Disconnected, io);
         }
         for (_, ctx) in self.waiting.drain() {
             self.broken.push(ctx);
@@ -384,6 +534,7 @@ impl Protocol for Caller {
             && link.pipe == pipe
         {
             link.ready = true;
+            self.say(io);
             self.wake_senders(io);
         }
     }
@@ -410,6 +561,9 @@ impl Protocol for Caller {
         if lock(&self.desk).refused.is_some() {
             return Sent::Failed(Box::new(Error::PermissionDenied));
         }
+        if self.serve_late(ctx) {
+            return Sent::Done;
+        }
         if !self.can_ask() {
             return Sent::Full;
         }
@@ -418,7 +572,7 @@ impl Protocol for Caller {
         };
         if !letter.is_oneway() {
             self.waiting.insert(letter.id(), ctx);
-            self.asked.insert(ctx, letter.id());
+            self.asked.insert(ctx, Asked::new(&letter));
         }
         match self.ask(&letter, io) {
             Ok(()) => Sent::Done,
@@ -426,8 +580,8 @@ impl Protocol for Caller {
         }
     }
 
-    fn cancel_send(&mut self, ctx: CtxId, _: OpId, _: &mut dyn Io) -> Option<Message> {
-        self.forget(ctx);
+    fn cancel_send(&mut self, ctx: CtxId, _: OpId, io: &mut dyn Io) -> Option<Message> {
+        self.forget(ctx, io);
         None
     }
 
@@ -440,13 +594,13 @@ impl Protocol for Caller {
         Ok(if ctx == CtxId::SOCKET {
             !desk.publications.is_empty()
         } else {
-            desk.answers.contains_key(&ctx)
+            desk.answers.contains_key(&ctx) || desk.watchers.has_news(ctx)
         })
     }
 
-    fn cancel_recv(&mut self, ctx: CtxId, _: OpId, _: &mut dyn Io) {
+    fn cancel_recv(&mut self, ctx: CtxId, _: OpId, io: &mut dyn Io) {
         if ctx != CtxId::SOCKET {
-            self.forget(ctx);
+            self.forget(ctx, io);
         }
     }
 
@@ -454,7 +608,18 @@ impl Protocol for Caller {
         Ok(())
     }
 
-    fn close_context(&mut self, ctx: CtxId, _: &mut dyn Io) {
-        self.forget(ctx);
+    fn close_context(&mut self, ctx: CtxId, io: &mut dyn Io) {
+        self.forget(ctx, io);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.next_beat()
+    }
+
+    fn timeout(&mut self, io: &mut dyn Io) {
+        let now = io.now();
+        if self.next_beat().is_some_and(|at| at <= now) {
+            self.send_beat(io);
+        }
     }
 }

@@ -52,6 +52,7 @@ pub(crate) enum Begun<V> {
 }
 
 /// What a window has done since it was made, and holds.
+#[cfg(test)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stats {
     pub(crate) running: usize,
@@ -150,6 +151,13 @@ impl<K: Clone + Eq + Hash, V: Clone, W> Window<K, V, W> {
         }
     }
 
+    /// When the oldest answer is to be forgotten. A second later, so that a timer does not run for each.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let &(since, _) = self.order.front()?;
+        since.checked_add(self.limits.age.saturating_add(Duration::from_secs(1)))
+    }
+
+    #[cfg(test)]
     pub(crate) fn stats(&self) -> Stats {
         Stats {
             running: self.entries.len() - self.order.len(),

@@ -23,6 +23,8 @@ pub enum Error {
     Auth(AuthError),
     /// Passwords would go over this URL, and anybody between the two ends could read them.
     Unprotected(Box<str>),
+    /// An endpoint would listen at this URL, and anybody on other machines could act as its user.
+    Exposed(Box<str>),
 }
 
 /// An answer other than OK: the content of [`Error::Refused`].
@@ -37,6 +39,16 @@ pub struct Refusal {
     pub destination: Option<String>,
 }
 
+impl Refusal {
+    pub(super) fn of(answer: &Message) -> Self {
+        Self {
+            status: answer.status(),
+            reason: answer.payload_text().unwrap_or_default().into_owned(),
+            destination: answer.destination().map(str::to_owned),
+        }
+    }
+}
+
 impl Error {
     pub(super) fn refused(status: Status, reason: impl Into<String>) -> Self {
         Self::Refused(Box::new(Refusal {
@@ -47,11 +59,7 @@ impl Error {
     }
 
     pub(super) fn answered(answer: &Message) -> Self {
-        Self::Refused(Box::new(Refusal {
-            status: answer.status(),
-            reason: answer.payload_text().unwrap_or_default().into_owned(),
-            destination: answer.destination().map(str::to_owned),
-        }))
+        Self::Refused(Box::new(Refusal::of(answer)))
     }
 
     /// The status that the broker answered with, if it did.
@@ -77,6 +85,11 @@ impl fmt::Display for Error {
                 f,
                 "passwords cannot go over {url} as it is: encrypt, or use tls+tcp, wss, ipc, abstract or inproc"
             ),
+            Self::Exposed(url) => write!(
+                f,
+                "{url} can be reached from other machines, and anybody there could act as the endpoint's user: listen on \
+                 loopback, or with TLS that demands certificates, or allow it as insecure"
+            ),
         }
     }
 }
@@ -84,7 +97,7 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Refused(_) | Self::Unprotected(_) => None,
+            Self::Refused(_) | Self::Unprotected(_) | Self::Exposed(_) => None,
             Self::Socket(error) => Some(error),
             Self::Message(error) => Some(error),
             Self::Auth(error) => Some(error),

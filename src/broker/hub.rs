@@ -8,18 +8,22 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::auth::{Authenticator, Login};
 use super::budget::Charge;
 use super::codec::decode_within;
+use super::endpoints::Locals;
 use super::line::{Came, Guard};
 use super::link::{Answer, Link};
 use super::message::{Message as Letter, MessageType, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
-use super::router::{BEFORE_LOGIN, Credentials, Handler, InTransit, Now, Output, Outputs, Router};
-use crate::engine::{Core, lock};
+use super::router::{
+    BEFORE_LOGIN, Credentials, Handler, InTransit, Now, Output, Outputs, OwnHandler, Returned,
+    Router,
+};
+use crate::engine::{Core, Deadline, lock};
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
 use crate::protocols::{CtxId, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, info};
@@ -44,13 +48,24 @@ pub(super) struct Shared {
 impl Shared {
     /// Works on the router, and sends what comes of it.
     pub(super) fn with<T>(&self, work: impl FnOnce(&mut Router, Now, &mut Outputs) -> T) -> T {
-        let mut hub = lock(&self.state);
+        let mut guard = lock(&self.state);
         let mut out = Outputs::new();
-        let done = work(&mut hub.router, Now::read(Instant::now()), &mut out);
-        hub.later.append(&mut out);
-        drop(hub);
-        self.poke();
+        let done = work(&mut guard.router, Now::read(Instant::now()), &mut out);
+        let hub = &mut *guard;
+        hub.later
+            .extend(out.into_iter().filter_map(|one| hub.locals.take(one)));
+        let pending = !hub.later.is_empty();
+        drop(guard);
+        if pending {
+            self.poke();
+        }
         done
+    }
+
+    /// A deadline for a future of the broker; over at once if the broker is gone.
+    pub(super) fn deadline(&self, time: Duration) -> Option<Deadline> {
+        let core = lock(&self.core).upgrade()?;
+        Some(Deadline::after(core.reactor, Some(time)))
     }
 
     fn poke(&self) {
@@ -60,16 +75,25 @@ impl Shared {
         }
     }
 
-    /// Runs a handler on this thread, and sends its answer.
-    fn run(&self, session: SessionId, request: &Letter, handler: &Handler) {
-        let result = catch_unwind(AssertUnwindSafe(|| handler(request)));
-        let result = result
-            .unwrap_or_else(|_| Err((Status::HandlerError, "the function has panicked".into())));
-        self.with(|router, _, out| router.returned(session, request, result, out));
+    /// Runs a handler on this thread, unless nobody waits for it any more, and sends its answer.
+    fn run(
+        &self,
+        session: SessionId,
+        request: &Letter,
+        handler: &OwnHandler,
+        until: Option<Instant>,
+    ) {
+        let result = if until.is_some_and(|until| Instant::now() >= until) {
+            let text = "its time was over before a handler was free";
+            Err((Status::TimedOut, text.into()))
+        } else {
+            let result = catch_unwind(AssertUnwindSafe(|| handler(request)));
+            result
+                .unwrap_or_else(|_| Err((Status::HandlerError, "the function has panicked".into())))
+        };
+        self.with(|router, now, out| router.returned(session, request, result, now, out));
     }
-}
 
-impl Shared {
     /// Checks a password on this thread, and sends the answer.
     fn log_in(
         &self,
@@ -99,11 +123,15 @@ impl Now {
 pub(super) struct Hub {
     pub(super) router: Router,
     links: HashMap<SessionId, Link>,
+    /// The endpoints, which are sessions without a link.
+    pub(super) locals: Locals,
     sessions: IdMap<PipeId, SessionId>,
     last_session: SessionId,
     /// What was decided while nobody could send it.
     later: Outputs,
     guard: Guard,
+    /// When clients are looked at that may have fallen silent, if they have to say that they are alive.
+    next_look: Option<Instant>,
     /// Something was done since somebody last looked.
     busy: bool,
 }
@@ -113,22 +141,40 @@ impl Hub {
         Self {
             router,
             links: HashMap::new(),
+            locals: Locals::default(),
             sessions: IdMap::default(),
             last_session: 0,
             later: Outputs::new(),
             guard,
+            next_look: None,
             busy: false,
         }
     }
 
-    fn returned(
-        &mut self,
-        session: SessionId,
-        request: &Letter,
-        result: std::result::Result<Option<Letter>, (Status, String)>,
-    ) {
+    pub(super) fn next_session(&mut self) -> SessionId {
+        self.last_session += 1;
+        self.last_session
+    }
+
+    fn returned(&mut self, session: SessionId, request: &Letter, result: Returned, now: Now) {
         self.router
-            .returned(session, request, result, &mut self.later);
+            .returned(session, request, result, now, &mut self.later);
+    }
+
+    /// Cuts off who has said nothing for three intervals, if they have to. One whose messages are left with its pipe is
+    /// not silent.
+    fn look_for_silent(&mut self, now: Instant, io: &mut dyn Io) {
+        let interval = self.router.heartbeat();
+        if interval.is_zero() || self.next_look.is_some_and(|at| now < at) {
+            return;
+        }
+        self.next_look = now.checked_add(interval);
+        let longest = interval.saturating_mul(3);
+        for link in self.links.values() {
+            if !link.held && now.saturating_duration_since(link.heard) >= longest {
+                io.close_pipe(link.pipe, Error::TimedOut);
+            }
+        }
     }
 
     // ---- what comes in ----
@@ -180,6 +226,7 @@ impl Hub {
         let Some(link) = self.links.get_mut(&session) else {
             return Ok(());
         };
+        link.heard = now.at;
         let body = match link.line.take(message, &self.guard)? {
             Came::Message(body) => body,
             Came::Handshake(answer) => {
@@ -233,6 +280,9 @@ impl Hub {
 
     fn carry_out(&mut self, out: Outputs, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
         for output in out {
+            let Some(output) = self.locals.take(output) else {
+                continue;
+            };
             match output {
                 Output::Answer {
                     session,
@@ -254,7 +304,7 @@ impl Hub {
                     let Some(link) = self.links.get_mut(&subscription.session) else {
                         continue;
                     };
-                    match link.publish(publication, subscription.policy) {
+                    match link.publish(&subscription, publication) {
                         None => io.close_pipe(link.pipe, Error::Busy),
                         Some(lost) => {
                             for _ in 0..lost {
@@ -270,7 +320,7 @@ impl Hub {
                     request,
                     handler,
                     charge,
-                } => self.call(session, request, handler, charge, shared),
+                } => self.call(session, request, handler, charge, now, shared),
                 Output::LogIn {
                     session,
                     request,
@@ -294,19 +344,27 @@ impl Hub {
         request: Letter,
         handler: Handler,
         charge: Charge,
+        now: Now,
         shared: &Arc<Shared>,
     ) {
+        let Handler::Own(handler) = handler else {
+            let gone = Err((Status::RetryLater, "the function's workers are gone".into()));
+            return self.returned(session, &request, gone, now);
+        };
         let weak = Arc::downgrade(shared);
         let asked = request.clone();
+        let time = request.timeout().filter(|&ms| ms > 0);
+        let until =
+            time.and_then(|ms| now.at.checked_add(Duration::from_millis(ms.unsigned_abs())));
         let job = Box::new(move || {
             if let Some(shared) = weak.upgrade() {
-                shared.run(session, &asked, &handler);
+                shared.run(session, &asked, &handler, until);
             }
             drop(charge);
         });
         if shared.pool.run(job).is_err() {
             let busy = Err((Status::RetryLater, "all handlers are busy".into()));
-            self.returned(session, &request, busy);
+            self.returned(session, &request, busy, now);
         }
     }
 
@@ -362,7 +420,7 @@ impl Hub {
                 link.in_pipe = Some(self.router.budget().take(message.len()));
             }
             if let Some(item) = item {
-                self.router.delivered(item);
+                self.router.delivered(item, || Now::read(io.now()));
             }
         }
     }
@@ -400,13 +458,13 @@ impl Protocol for Machine {
 
     fn add_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) -> Result<()> {
         let mut hub = lock(&self.0.state);
-        hub.last_session += 1;
-        let session = hub.last_session;
+        let session = hub.next_session();
         hub.sessions.insert(pipe, session);
-        let source = io.peer(pipe);
+        let (source, now) = (io.peer(pipe), io.now());
         let most_bytes = hub.router.limits().outbox_bytes;
         hub.links
-            .insert(session, Link::new(pipe, source, most_bytes));
+            .insert(session, Link::new(pipe, source, now, most_bytes));
+        hub.look_for_silent(now, io);
         hub.router.open(session);
         io.limit(pipe, BEFORE_LOGIN);
         hub.trust(session, io);
@@ -497,13 +555,16 @@ impl Protocol for Machine {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        lock(&self.0.state).router.deadline()
+        let hub = lock(&self.0.state);
+        let look = hub.next_look.filter(|_| !hub.links.is_empty());
+        hub.router.deadline().into_iter().chain(look).min()
     }
 
     fn timeout(&mut self, io: &mut dyn Io) {
         let now = Now::read(io.now());
         let mut hub = lock(&self.0.state);
         let hub = &mut *hub;
+        hub.look_for_silent(now.at, io);
         hub.router.timeout(now, &mut hub.later);
         hub.catch_up(now, &self.0, io);
     }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -12,7 +13,7 @@ use super::crypto::Fault;
 use super::line::Line;
 use super::message::Message;
 use super::router::{InTransit, Publication};
-use super::topics::{Outbox, Overflow, Policy, Pushed};
+use super::topics::{Outbox, Pushed, Subscription};
 use crate::message::PipeId;
 
 /// Answers that may wait for a client before nothing more is read from it.
@@ -31,15 +32,16 @@ pub(super) struct Link {
     pub(super) ready: bool,
     /// Whether its messages are left with the pipe for now.
     pub(super) held: bool,
+    /// When it sent something last.
+    pub(super) heard: Instant,
     /// Nothing can be sent to it any more.
     pub(super) broken: bool,
     pub(super) frames: VecDeque<Vec<u8>>,
     pub(super) answers: VecDeque<Answer>,
     pub(super) answer_bytes: usize,
     publications: Outbox<Arc<Publication>>,
-    /// Bytes that may wait for it, of answers and of publications each.
+    /// Bytes of answers that may wait before nothing more is read from it.
     most_bytes: usize,
-    publication_bytes: usize,
     /// What the pipe has not passed on yet.
     pub(super) in_pipe: Option<Charge>,
 }
@@ -54,7 +56,12 @@ pub(super) struct Answer {
 }
 
 impl Link {
-    pub(super) fn new(pipe: PipeId, source: Option<IpAddr>, most_bytes: usize) -> Self {
+    pub(super) fn new(
+        pipe: PipeId,
+        source: Option<IpAddr>,
+        now: Instant,
+        most_bytes: usize,
+    ) -> Self {
         Self {
             pipe,
             source,
@@ -63,13 +70,13 @@ impl Link {
             line: Line::default(),
             ready: true,
             held: false,
+            heard: now,
             broken: false,
             frames: VecDeque::new(),
             answers: VecDeque::new(),
             answer_bytes: 0,
-            publications: Outbox::new(Policy::default()),
+            publications: Outbox::new(most_bytes),
             most_bytes,
-            publication_bytes: 0,
             in_pipe: None,
         }
     }
@@ -89,40 +96,19 @@ impl Link {
         });
     }
 
-    fn next_publication(&mut self) -> Option<Arc<Publication>> {
-        let publication = self.publications.pop()?;
-        self.publication_bytes = self.publication_bytes.saturating_sub(publication.bytes());
-        Some(publication)
-    }
-
-    /// Puts a publication into the outbox, which limits their number, and keeps to the limit of their bytes. Returns how
-    /// many are lost by that; `None` if the client is to be disconnected.
+    /// Puts a publication into the outbox. Returns how many are lost by that; `None` if the client is to be disconnected.
     pub(super) fn publish(
         &mut self,
+        subscription: &Subscription,
         publication: Arc<Publication>,
-        policy: Policy,
     ) -> Option<usize> {
         let bytes = publication.bytes();
-        let mut lost = 0;
-        while self.publication_bytes > 0
-            && self.publication_bytes.saturating_add(bytes) > self.most_bytes
-        {
-            match policy.overflow {
-                Overflow::DropOldest => lost += usize::from(self.next_publication().is_some()),
-                Overflow::DropNewest => return Some(1),
-                Overflow::Disconnect => return None,
-            }
+        match self.publications.push(subscription, publication, bytes) {
+            Pushed::Done => Some(0),
+            Pushed::DroppedOldest(lost) => Some(lost),
+            Pushed::DroppedNewest => Some(1),
+            Pushed::Disconnect => None,
         }
-        self.publication_bytes += bytes;
-        match self.publications.push(publication) {
-            Pushed::Done => {}
-            Pushed::DroppedOldest(gone) | Pushed::DroppedNewest(gone) => {
-                self.publication_bytes = self.publication_bytes.saturating_sub(gone.bytes());
-                lost += 1;
-            }
-            Pushed::Disconnect(_) => return None,
-        }
-        Some(lost)
     }
 
     /// The next frame to send, and what it carries.
@@ -139,10 +125,10 @@ impl Link {
             };
             (plain, answer.item)
         } else {
-            let publication = self.next_publication()?;
+            let (publication, missed) = self.publications.pop()?;
             let plain = match cutoff {
-                Some(cutoff) => publication.packed(cutoff),
-                None => publication.encoded(self.encoding),
+                Some(cutoff) => publication.packed(cutoff, missed),
+                None => publication.encoded(self.encoding, missed),
             };
             (plain, None)
         };

@@ -245,6 +245,10 @@ impl Message {
     pub(super) fn has_headers(&self) -> bool {
         !self.0.headers.is_empty()
     }
+
+    pub(super) fn header_bytes(&self) -> usize {
+        self.0.headers.bytes()
+    }
 }
 
 impl fmt::Debug for Message {

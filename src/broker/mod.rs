@@ -6,34 +6,47 @@ mod caller;
 mod client;
 mod codec;
 mod crypto;
-#[cfg_attr(not(test), expect(dead_code))]
 mod dedupe;
+mod endpoints;
 mod error;
+mod functions;
 mod hub;
 mod json;
 mod keys;
+mod leased;
 mod line;
 mod link;
 mod message;
 mod options;
 mod pool;
-#[cfg_attr(not(test), expect(dead_code, reason = "durable queues use the rest"))]
+#[cfg_attr(
+    not(test),
+    expect(dead_code, unused_imports, reason = "durable queues use the rest")
+)]
 mod queue;
 mod queues;
 mod router;
 mod server;
 #[cfg_attr(not(test), expect(dead_code, unused_imports))]
 mod topics;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the broker does not open one yet")
+)]
+pub mod wal;
 
 pub use auth::{
     AclEntry, Action, AuthError, Authenticator, DEFAULT_ROUNDS, DestinationType, FileFault, Mode,
     Role, User,
 };
-pub use client::{Client, ClientOptions};
+pub use client::{Client, ClientEvent, ClientOptions, Events, RetryPolicy, SubscribeOptions};
 pub use codec::{DecodeError, DecodeFault, Encoding, decode, encode};
+pub use endpoints::{Attached, Endpoint, EndpointKind, EndpointStatus};
 pub use error::{Error, Refusal, Result};
+pub use functions::HandlerError;
 pub use json::{JsonError, JsonFault};
 pub use keys::{Identity, PublicKey};
+pub use leased::{Leased, Nack};
 pub use message::limits::{
     MAX_DESTINATION, MAX_HEADER_BYTES, MAX_HEADER_KEY, MAX_HEADERS, MAX_MIMETYPE, MAX_NESTING,
     MAX_REQUEST_ID, MAX_SUBJECT, check_name, check_pattern, is_reserved,
@@ -44,4 +57,5 @@ pub use message::{
 pub use options::BrokerOptions;
 pub use queues::{QueueOptions, QueueStatus, QueueType};
 pub use router::Stats;
-pub use server::{Broker, HandlerError};
+pub use server::Broker;
+pub use topics::Overflow;

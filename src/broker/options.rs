@@ -1,5 +1,6 @@
 //! The options of a broker.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::auth::Authenticator;
@@ -158,6 +159,27 @@ impl BrokerOptions {
         self
     }
 
+    /// How long, and how many, answers to requests are kept that may be made again, so that they are done once: a time of
+    /// 1 ms or more, default 2 minutes, and a number of 1 or more, default 100,000. At most 64 MiB of them are kept.
+    ///
+    /// Only requests that ask for it, as those of a [`RetryPolicy`](super::RetryPolicy) do, are recognised.
+    #[must_use]
+    pub fn dedupe_window(mut self, time: Duration, requests: usize) -> Self {
+        self.limits.dedupe.age = time;
+        self.limits.dedupe.entries = requests;
+        self
+    }
+
+    /// After how long without a request a client has to say that it is alive, default [`Duration::ZERO`], which is never;
+    /// else 10 ms or more. Clients that say nothing for three such intervals are cut off, also those that do not know of
+    /// it: [`Client`](super::Client) asks the broker, others have to send `HEARTBEAT` by themselves. A message counts
+    /// when it is complete, so that an interval has to be longer than the largest takes.
+    #[must_use]
+    pub fn heartbeat_interval(mut self, interval: Duration) -> Self {
+        self.limits.heartbeat = interval;
+        self
+    }
+
     /// How long closing waits for clients to read their answers, default 1 s.
     #[must_use]
     pub fn linger(mut self, time: Duration) -> Self {
@@ -216,10 +238,25 @@ impl BrokerOptions {
         if self.handlers == 0 {
             return Err(bad_option("handler-threads", 0, "1 or more"));
         }
+        let dedupe = &self.limits.dedupe;
+        if dedupe.age < Duration::from_millis(1) {
+            return Err(bad_option("dedupe-window", dedupe.age, "1 ms or more"));
+        }
+        if dedupe.entries == 0 {
+            return Err(bad_option("dedupe-window", 0, "1 request or more"));
+        }
+        let heartbeat = self.limits.heartbeat;
+        if !heartbeat.is_zero() && heartbeat < Duration::from_millis(10) {
+            return Err(bad_option(
+                "heartbeat-interval",
+                heartbeat,
+                "0, or 10 ms or more",
+            ));
+        }
         Ok(())
     }
 }
 
-fn bad_option(option: &'static str, value: usize, allowed: &'static str) -> Error {
+fn bad_option(option: &'static str, value: impl fmt::Debug, allowed: &'static str) -> Error {
     crate::Error::bad_option(option, value, allowed).into()
 }

@@ -5,16 +5,21 @@
 //!
 //! What always holds:
 //!
-//! - An item that was accepted is in the queue, in flight, or settled: acknowledged, expired, evicted or purged.
-//! - Items are handed out in the order in which they were accepted. One that is put back takes its old place.
-//! - Polls wait only while the queue is empty, offers only while the first of them does not fit. Both are served in
-//!   the order in which they came, and nobody overtakes.
-//! - A bounded queue exceeds its capacity only by what was put back or restored.
+//! - An item that was accepted is in the queue, in flight, or settled: acknowledged, expired, evicted, failed or purged.
+//! - Items are handed out by their priority, and among equals in the order in which they were accepted. One that comes
+//!   back takes its old place. Every eighth time that there is a choice of priorities the oldest item of all is handed
+//!   out, so that each has its turn.
+//! - Polls wait only while nothing may be handed out, offers only while the first of them does not fit. Both are served
+//!   in the order in which they came, and nobody overtakes.
+//! - What is delayed or leased counts against the capacity. A bounded queue exceeds it only by what was put back,
+//!   restored, or leased while others came in.
 //!
-//! Every operation costs O(log n), apart from those that go over the whole queue or a session's waiters.
+//! Every operation costs O(log n), apart from those that go over the whole queue or over what a session has there.
 
 mod config;
+mod leases;
 mod line;
+mod place;
 mod words;
 
 #[cfg(test)]
@@ -25,26 +30,41 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-pub(crate) use config::{Config, ConfigError, Kind};
+pub(crate) use config::{Backoff, Config, ConfigError, Kind};
+use leases::Leases;
+pub(crate) use leases::{Stale, Term, Token, Verdict};
 use line::Line;
+pub(crate) use place::PRIORITIES;
+use place::{Place, oldest, oldest_of_last};
+use words::Held;
 pub(crate) use words::{
-    Cancelled, Cause, Dead, Delivery, Effects, Item, Offered, Outcome, Polled, SessionId, Stats,
-    Store, Waiter, WaiterId, Woken,
+    Cancelled, Cause, Dead, Delivery, Effects, Item, Meta, Offered, Outcome, Polled, SessionId,
+    Stats, Store, Waiter, WaiterId, Woken,
 };
+
+/// Of so many times that there is a choice of priorities, the oldest item comes once.
+const TURNS: u8 = 8;
 
 /// A queue of `T`.
 pub(crate) struct Queue<T> {
     config: Config,
     store: Option<Box<dyn Store<T> + Send>>,
     next_seq: u64,
-    items: BTreeMap<u64, Delivery<T>>,
+    next_fence: u64,
+    /// What may be handed out.
+    ready: BTreeMap<Place, Held<T>>,
+    /// What may be handed out from a time on.
+    delayed: BTreeMap<Place, (i64, Held<T>)>,
+    leases: Leases<T>,
+    /// Bytes of what is ready and delayed.
     bytes: usize,
-    /// The items that expire, by when.
-    deadlines: BTreeSet<(i64, u64)>,
+    /// What is next to happen to an item, and when: each has one entry at most.
+    timers: BTreeSet<(i64, Place)>,
+    turn: u8,
     polls: Line<()>,
     offers: Line<T>,
     waiting_bytes: usize,
-    /// Its gauges are filled in when somebody asks.
+    /// Its gauges are filled in when somebody asks, but for `in_flight`, which counts what is not leased.
     stats: Stats,
 }
 
@@ -63,9 +83,13 @@ impl<T: Item> Queue<T> {
             config,
             store,
             next_seq: 0,
-            items: BTreeMap::new(),
+            next_fence: 0,
+            ready: BTreeMap::new(),
+            delayed: BTreeMap::new(),
+            leases: Leases::new(),
             bytes: 0,
-            deadlines: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            turn: 0,
             polls: Line::new(),
             offers: Line::new(),
             waiting_bytes: 0,
@@ -73,30 +97,49 @@ impl<T: Item> Queue<T> {
         })
     }
 
+    /// Has tokens begin at a number. A random one keeps those that an earlier queue has given from naming a lease of
+    /// this one.
+    pub(crate) fn fenced_from(mut self, fence: u64) -> Self {
+        self.next_fence = fence;
+        self
+    }
+
+    /// Has the numbers of items begin here, after those that a store has seen. No number is used twice then.
+    pub(crate) fn numbered_from(mut self, seq: u64) -> Self {
+        self.next_seq = self.next_seq.max(seq);
+        self
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
 
     /// Adds an item that the store had kept, before the queue is used. Those beyond the capacity are kept too: there
-    /// is room for offers again when they are gone. Returns whether the number was new.
-    pub(crate) fn restore(&mut self, seq: u64, item: T, offered_at: i64) -> bool {
-        if self.items.contains_key(&seq) {
+    /// is room for offers again when they are gone. Returns whether the number was new, and one that can be.
+    pub(crate) fn restore(&mut self, seq: u64, item: T, meta: Meta) -> bool {
+        if seq > Place::LAST_SEQ || (seq < self.next_seq && self.holds(seq)) {
             return false;
         }
         self.next_seq = self.next_seq.max(seq.saturating_add(1));
         self.stats.offered += 1;
-        self.insert(Delivery {
-            seq,
-            offered_at,
-            attempts: 0,
+        let place = Place::new(item.priority(), seq);
+        let held = Held {
+            offered_at: meta.offered_at,
+            tried_at: 0,
+            attempts: meta.attempts,
             item,
-        });
+        };
+        self.keep(
+            place,
+            held,
+            (meta.not_before > 0).then_some(meta.not_before),
+        );
         true
     }
 
     /// Offers an item. Without a waiter the answer is never [`Offered::Waiting`].
     ///
-    /// A circular queue accepts whatever is not too large, and evicts its oldest items.
+    /// A circular queue accepts whatever is not too large, and evicts the oldest items of the lowest priority.
     pub(crate) fn offer(
         &mut self,
         item: T,
@@ -104,7 +147,7 @@ impl<T: Item> Queue<T> {
         now_ms: i64,
         effects: &mut Effects<T>,
     ) -> Offered<T> {
-        self.expire(now_ms, effects);
+        self.advance(now_ms, effects);
         let bytes = item.bytes();
         if bytes > self.config.bytes {
             self.stats.rejected += 1;
@@ -112,6 +155,7 @@ impl<T: Item> Queue<T> {
         }
         if self.config.kind == Kind::Circular || (self.offers.is_empty() && self.fits(bytes)) {
             self.accept(item, now_ms, effects);
+            self.balance(now_ms, effects);
             return Offered::Done;
         }
         let Some(waiter) = waiter else {
@@ -127,17 +171,16 @@ impl<T: Item> Queue<T> {
         Offered::Waiting
     }
 
-    /// Takes the oldest item. Without a waiter the answer is never [`Polled::Waiting`].
+    /// Takes the next item. Without a waiter the answer is never [`Polled::Waiting`].
     pub(crate) fn poll(
         &mut self,
         waiter: Option<Waiter>,
         now_ms: i64,
         effects: &mut Effects<T>,
     ) -> Polled<T> {
-        self.expire(now_ms, effects);
-        if let Some(oldest) = self.take_oldest() {
-            let delivery = self.hand_out(oldest);
-            self.admit(now_ms, effects);
+        self.advance(now_ms, effects);
+        if let Some(delivery) = self.hand_out(now_ms) {
+            self.balance(now_ms, effects);
             return Polled::Item(delivery);
         }
         match waiter {
@@ -152,23 +195,28 @@ impl<T: Item> Queue<T> {
 
     /// An item in flight has arrived, or is not to be tried again. Returns it.
     pub(crate) fn acknowledge(&mut self, delivery: Delivery<T>) -> T {
-        self.stats.in_flight = self.stats.in_flight.saturating_sub(1);
+        self.landed();
         self.stats.acknowledged += 1;
-        self.settle(&delivery);
-        delivery.item
+        self.settle(delivery.place, &delivery.held.item);
+        delivery.held.item
     }
 
-    /// An item in flight has not arrived: the first poll that waits gets it, or it takes its old place. In a circular
-    /// queue that is full it is the oldest, and evicted.
+    /// An item in flight has not arrived: the first poll that waits gets it, or it takes its old place. That was no
+    /// attempt. In a circular queue that is full it is the oldest, and evicted.
     pub(crate) fn put_back(
         &mut self,
         delivery: Delivery<T>,
         now_ms: i64,
         effects: &mut Effects<T>,
     ) {
-        self.stats.in_flight = self.stats.in_flight.saturating_sub(1);
+        self.landed();
         self.stats.put_back += 1;
-        self.place(delivery, now_ms, effects);
+        let Delivery {
+            place, mut held, ..
+        } = delivery;
+        held.attempts = held.attempts.saturating_sub(1);
+        self.put(place, held, 0, now_ms, effects);
+        self.balance(now_ms, effects);
     }
 
     /// A wait is given up: its time is over, or its caller left. `None` if it had ended already, and its outcome is
@@ -184,12 +232,13 @@ impl<T: Item> Queue<T> {
         }
         let item = self.offers.remove(waiter)?;
         self.offer_left(&item);
-        self.admit(now_ms, effects);
+        self.balance(now_ms, effects);
         Some(Cancelled::Offer(item))
     }
 
-    /// A session is gone: what it waits for is given up, and what it had not managed to offer is dropped. Returns the
-    /// waiters. What is in flight to it is for the caller to put back, and a queue that it owns to close.
+    /// A session is gone: what it waits for is given up, what it had not managed to offer is dropped, and its leases that
+    /// are as long as itself are over. Returns the waiters. What is in flight to it is for the caller to put back, and a
+    /// queue that it owns to close.
     pub(crate) fn drop_session(
         &mut self,
         session: SessionId,
@@ -202,59 +251,69 @@ impl<T: Item> Queue<T> {
             self.offer_left(&item);
             gone.push(id);
         }
-        self.admit(now_ms, effects);
+        self.leases_over(session, now_ms, effects);
+        self.balance(now_ms, effects);
         gone
     }
 
     /// Discards the items in the queue, and returns how many. Those in flight are not touched.
     pub(crate) fn purge(&mut self, now_ms: i64, effects: &mut Effects<T>) -> usize {
-        self.expire(now_ms, effects);
-        let mut count = 0;
-        while let Some(oldest) = self.take_oldest() {
-            self.settle(&oldest);
-            count += 1;
+        self.advance(now_ms, effects);
+        let ready = self.ready.keys();
+        let places: Vec<Place> = ready.chain(self.delayed.keys()).copied().collect();
+        for &place in &places {
+            if let Some(held) = self.take(place) {
+                self.settle(place, &held.item);
+            }
         }
-        self.stats.purged += count as u64;
-        self.admit(now_ms, effects);
-        count
+        self.stats.purged += places.len() as u64;
+        self.balance(now_ms, effects);
+        places.len()
     }
 
-    /// Does away with what has expired. Every call does so itself; this is for a timer, set to
-    /// [`next_expiry`](Self::next_expiry).
-    pub(crate) fn expire(&mut self, now_ms: i64, effects: &mut Effects<T>) {
+    /// Does what is due: what has expired dies, what was delayed may be handed out, and leases end. Every call does so
+    /// itself; this is for a timer, set to [`next_event`](Self::next_event).
+    pub(crate) fn advance(&mut self, now_ms: i64, effects: &mut Effects<T>) {
         let mut any = false;
-        while let Some(&(at, seq)) = self.deadlines.first()
+        while let Some(&(at, place)) = self.timers.first()
             && at <= now_ms
         {
             any = true;
-            match self.take(seq) {
-                Some(expired) => self.bury(expired, Cause::Expired, effects),
-                None => drop(self.deadlines.pop_first()),
+            self.timers.pop_first();
+            match self.take(place) {
+                Some(held) => self.put(place, held, 0, now_ms, effects),
+                None => self.lease_over(place, now_ms, effects),
             }
         }
         if any {
-            self.admit(now_ms, effects);
+            self.balance(now_ms, effects);
         }
     }
 
-    /// When the next item expires, in milliseconds since 1970.
-    pub(crate) fn next_expiry(&self) -> Option<i64> {
-        self.deadlines.first().map(|&(at, _)| at)
+    /// When something is due by itself, in milliseconds since 1970.
+    pub(crate) fn next_event(&self) -> Option<i64> {
+        self.timers.first().map(|&(at, _)| at)
     }
 
-    /// The items in the queue, oldest first, some of which may have expired.
+    /// The items in the queue, some of which may have expired: those that may be handed out by their places, then those
+    /// that may not yet.
     pub(crate) fn peek(&self) -> impl Iterator<Item = &T> {
-        self.items.values().map(|held| &held.item)
+        let delayed = self.delayed.values().map(|(_, held)| held);
+        let all = self.ready.values().chain(delayed);
+        all.map(|held| &held.item)
     }
 
     pub(crate) fn stats(&self, now_ms: i64) -> Stats {
-        let oldest = self.items.first_key_value();
+        let oldest = oldest(&self.ready).and_then(|place| self.ready.get(&place));
         Stats {
-            size: self.items.len(),
+            size: self.ready.len() + self.delayed.len(),
             bytes: self.bytes,
+            delayed: self.delayed.len(),
+            in_flight: self.stats.in_flight + self.leases.len(),
+            leased: self.leases.len(),
             waiting_polls: self.polls.len(),
             waiting_offers: self.offers.len(),
-            oldest_age: oldest.map(|(_, held)| now_ms.saturating_sub(held.offered_at).max(0)),
+            oldest_age: oldest.map(|held| now_ms.saturating_sub(held.offered_at).max(0)),
             ..self.stats
         }
     }
@@ -276,69 +335,94 @@ impl<T: Item> Queue<T> {
     // ---- in ----
 
     fn fits(&self, bytes: usize) -> bool {
-        self.items.len() < self.config.messages
-            && self.bytes.saturating_add(bytes) <= self.config.bytes
+        let items = self.ready.len() + self.delayed.len() + self.leases.len();
+        let held = self.bytes.saturating_add(self.leases.bytes());
+        items < self.config.messages && held.saturating_add(bytes) <= self.config.bytes
     }
 
     fn may_wait(&self) -> bool {
         self.polls.len() + self.offers.len() < self.config.waiters
     }
 
+    fn holds(&self, seq: u64) -> bool {
+        let mut places = (0..PRIORITIES).map(|priority| Place::new(priority, seq));
+        places.any(|place| self.ready.contains_key(&place) || self.delayed.contains_key(&place))
+    }
+
     fn accept(&mut self, item: T, now_ms: i64, effects: &mut Effects<T>) {
         let seq = self.next_seq;
         self.next_seq = seq.saturating_add(1);
         self.stats.offered += 1;
-        if let Some(store) = &mut self.store
-            && item.durable()
-        {
-            store.append(seq, &item);
+        let not_before = match item.delay() {
+            ..=0 => 0,
+            delay => now_ms.saturating_add(delay),
+        };
+        if let Some(store) = self.store.as_mut().filter(|_| item.durable()) {
+            let meta = Meta {
+                offered_at: now_ms,
+                attempts: 0,
+                not_before,
+            };
+            store.append(seq, meta, &item);
         }
-        let delivery = Delivery {
-            seq,
+        let place = Place::new(item.priority(), seq);
+        let held = Held {
             offered_at: now_ms,
+            tried_at: 0,
             attempts: 0,
             item,
         };
-        self.place(delivery, now_ms, effects);
+        self.put(place, held, not_before, now_ms, effects);
     }
 
-    /// Gives an item to who waits for it, or keeps it.
-    fn place(&mut self, delivery: Delivery<T>, now_ms: i64, effects: &mut Effects<T>) {
-        if delivery.item.expires_at().is_some_and(|at| at <= now_ms) {
-            return self.bury(delivery, Cause::Expired, effects);
+    /// Puts an item into its place, unless it has expired.
+    fn put(
+        &mut self,
+        place: Place,
+        held: Held<T>,
+        not_before: i64,
+        now_ms: i64,
+        effects: &mut Effects<T>,
+    ) {
+        if self.expires_at(&held).is_some_and(|at| at <= now_ms) {
+            return self.bury(place, held, Cause::Expired, effects);
         }
-        if let Some((waiter, ())) = self.polls.pop() {
-            let outcome = Outcome::Got(self.hand_out(delivery));
-            effects.woken.push(Woken { waiter, outcome });
-            return;
+        self.keep(place, held, (not_before > now_ms).then_some(not_before));
+    }
+
+    fn keep(&mut self, place: Place, held: Held<T>, not_before: Option<i64>) {
+        self.bytes = self.bytes.saturating_add(held.item.bytes());
+        if let Some(at) = self.due(&held, not_before) {
+            self.timers.insert((at, place));
         }
-        self.insert(delivery);
-        while self.config.kind == Kind::Circular
-            && (self.items.len() > self.config.messages || self.bytes > self.config.bytes)
-            && let Some(oldest) = self.take_oldest()
-        {
-            self.bury(oldest, Cause::Evicted, effects);
+        match not_before {
+            None => drop(self.ready.insert(place, held)),
+            Some(at) => drop(self.delayed.insert(place, (at, held))),
         }
     }
 
-    fn insert(&mut self, delivery: Delivery<T>) {
-        self.bytes = self.bytes.saturating_add(delivery.item.bytes());
-        if let Some(at) = delivery.item.expires_at() {
-            self.deadlines.insert((at, delivery.seq));
-        }
-        self.items.insert(delivery.seq, delivery);
-    }
-
-    /// Lets in those who wait, as long as there is room.
-    fn admit(&mut self, now_ms: i64, effects: &mut Effects<T>) {
-        while let Some(first) = self.offers.front()
-            && self.fits(first.bytes())
-            && let Some((waiter, item)) = self.offers.pop()
-        {
-            self.waiting_bytes = self.waiting_bytes.saturating_sub(item.bytes());
-            self.accept(item, now_ms, effects);
-            let outcome = Outcome::Accepted;
-            effects.woken.push(Woken { waiter, outcome });
+    /// Brings together what can be: items and polls, offers and room.
+    fn balance(&mut self, now_ms: i64, effects: &mut Effects<T>) {
+        loop {
+            while !self.polls.is_empty()
+                && let Some(delivery) = self.hand_out(now_ms)
+                && let Some((waiter, ())) = self.polls.pop()
+            {
+                let outcome = Outcome::Got(delivery);
+                effects.woken.push(Woken { waiter, outcome });
+            }
+            self.evict(effects);
+            if let Some(first) = self.offers.front()
+                && self.fits(first.bytes())
+                && let Some((waiter, item)) = self.offers.pop()
+            {
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(item.bytes());
+                self.accept(item, now_ms, effects);
+                let outcome = Outcome::Accepted;
+                effects.woken.push(Woken { waiter, outcome });
+            } else {
+                return;
+            }
         }
     }
 
@@ -349,42 +433,101 @@ impl<T: Item> Queue<T> {
 
     // ---- out ----
 
-    fn take_oldest(&mut self) -> Option<Delivery<T>> {
-        let (&seq, _) = self.items.first_key_value()?;
-        self.take(seq)
-    }
-
-    fn take(&mut self, seq: u64) -> Option<Delivery<T>> {
-        let taken = self.items.remove(&seq)?;
-        self.bytes = self.bytes.saturating_sub(taken.item.bytes());
-        if let Some(at) = taken.item.expires_at() {
-            self.deadlines.remove(&(at, seq));
+    /// The place of what is to be handed out.
+    fn next(&mut self) -> Option<Place> {
+        let (&first, _) = self.ready.first_key_value()?;
+        let (&last, _) = self.ready.last_key_value()?;
+        if first.level() == last.level() {
+            return Some(first);
         }
-        Some(taken)
+        self.turn += 1;
+        if self.turn < TURNS {
+            return Some(first);
+        }
+        self.turn = 0;
+        oldest(&self.ready)
     }
 
-    fn hand_out(&mut self, mut delivery: Delivery<T>) -> Delivery<T> {
+    fn hand_out(&mut self, now_ms: i64) -> Option<Delivery<T>> {
+        let place = self.next()?;
+        let mut held = self.take(place)?;
         self.stats.polled += 1;
         self.stats.in_flight += 1;
-        delivery.attempts = delivery.attempts.saturating_add(1);
-        delivery
+        held.attempts = held.attempts.saturating_add(1);
+        held.tried_at = now_ms;
+        let fence = self.next_fence;
+        self.next_fence = fence.wrapping_add(1);
+        Some(Delivery { place, fence, held })
     }
 
-    fn bury(&mut self, delivery: Delivery<T>, cause: Cause, effects: &mut Effects<T>) {
+    /// Takes an item out of the queue, whether it may be handed out or not yet.
+    fn take(&mut self, place: Place) -> Option<Held<T>> {
+        let (not_before, held) = match self.ready.remove(&place) {
+            Some(held) => (None, held),
+            None => {
+                let (at, held) = self.delayed.remove(&place)?;
+                (Some(at), held)
+            }
+        };
+        self.bytes = self.bytes.saturating_sub(held.item.bytes());
+        if let Some(at) = self.due(&held, not_before) {
+            self.timers.remove(&(at, place));
+        }
+        Some(held)
+    }
+
+    /// A circular queue lets go of what is too much.
+    fn evict(&mut self, effects: &mut Effects<T>) {
+        while self.config.kind == Kind::Circular
+            && (self.ready.len() + self.delayed.len() > self.config.messages
+                || self.bytes > self.config.bytes)
+            && let places = [oldest_of_last(&self.ready), oldest_of_last(&self.delayed)]
+            && let Some(place) = places
+                .into_iter()
+                .flatten()
+                .max_by_key(|place| (place.level(), std::cmp::Reverse(place.seq())))
+            && let Some(held) = self.take(place)
+        {
+            self.bury(place, held, Cause::Evicted, effects);
+        }
+    }
+
+    /// An item is in flight no more.
+    fn landed(&mut self) {
+        self.stats.in_flight = self.stats.in_flight.saturating_sub(1);
+    }
+
+    fn expires_at(&self, held: &Held<T>) -> Option<i64> {
+        let rule = self.config.expiry;
+        let rule = || rule.map(|ms| held.offered_at.saturating_add(ms));
+        held.item.expires_at().or_else(rule)
+    }
+
+    /// When something is to happen to an item in the queue.
+    fn due(&self, held: &Held<T>, not_before: Option<i64>) -> Option<i64> {
+        let expiry = self.expires_at(held);
+        not_before.into_iter().chain(expiry).min()
+    }
+
+    fn bury(&mut self, place: Place, held: Held<T>, cause: Cause, effects: &mut Effects<T>) {
         match cause {
             Cause::Expired => self.stats.expired += 1,
             Cause::Evicted => self.stats.evicted += 1,
+            Cause::Rejected | Cause::TooManyAttempts => self.stats.failed += 1,
         }
-        self.settle(&delivery);
-        let item = delivery.item;
-        effects.dead.push(Dead { cause, item });
+        self.settle(place, &held.item);
+        effects.dead.push(Dead {
+            cause,
+            item: held.item,
+            attempts: held.attempts,
+            offered_at: held.offered_at,
+            tried_at: (held.tried_at > 0).then_some(held.tried_at),
+        });
     }
 
-    fn settle(&mut self, delivery: &Delivery<T>) {
-        if let Some(store) = &mut self.store
-            && delivery.item.durable()
-        {
-            store.settle(delivery.seq);
+    fn settle(&mut self, place: Place, item: &T) {
+        if let Some(store) = self.store.as_mut().filter(|_| item.durable()) {
+            store.settle(place.seq());
         }
     }
 }
@@ -393,7 +536,7 @@ impl<T> fmt::Debug for Queue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue")
             .field("config", &self.config)
-            .field("size", &self.items.len())
+            .field("size", &(self.ready.len() + self.delayed.len()))
             .finish_non_exhaustive()
     }
 }

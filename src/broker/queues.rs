@@ -1,7 +1,12 @@
 //! Queues as programs see them: what they are made with, and what is known of them.
 
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::client::ask::millis;
 use super::queue::{Config, Kind};
-use super::router::QueueStatus as Inner;
+use super::router::{Answered, QueueStatus as Inner, configure, most_bytes};
 
 /// Whether a queue that is full refuses offers or lets its oldest messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -36,25 +41,35 @@ pub struct QueueStatus {
     pub bytes: usize,
     /// Bytes it holds at most.
     pub max_bytes: usize,
+    /// Those in it that are not to be handed out yet.
+    pub delayed: usize,
+    /// Messages that are on their way to clients, or leased.
+    pub in_flight: usize,
+    /// The queue into which its dead letters go.
+    pub dead_letter: Option<String>,
 }
 
-/// The options of a queue, for [`Broker::create_queue_with`](super::Broker::create_queue_with).
+/// The options of a queue, for [`Broker::create_queue_with`](super::Broker::create_queue_with) and
+/// [`Client::create_queue_with`](super::Client::create_queue_with). Times are kept to the millisecond, and are at most a
+/// year.
+///
+/// See [`Leased`](super::Leased) for an example.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueOptions {
     capacity: usize,
     queue_type: QueueType,
-    max_bytes: Option<usize>,
+    fields: Map<String, Value>,
 }
 
 impl QueueOptions {
-    /// A bounded queue for a number of messages, 1 to 1,000,000,000.
+    /// A bounded queue for a number of messages, 1 to 1,000,000,000. Those that are delayed or leased count.
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
             capacity,
             queue_type: QueueType::Bounded,
-            max_bytes: None,
+            fields: Map::new(),
         }
     }
 
@@ -68,20 +83,68 @@ impl QueueOptions {
     /// Bytes of messages it holds at most, at least 1; as many again may wait to be let in. Default: as the broker's
     /// option [`max_queue_bytes`](super::BrokerOptions::max_queue_bytes) says.
     #[must_use]
-    pub fn max_bytes(mut self, bytes: usize) -> Self {
-        self.max_bytes = Some(bytes);
+    pub fn max_bytes(self, bytes: usize) -> Self {
+        self.with("max-bytes", bytes)
+    }
+
+    /// The queue into which messages go that expire, that clients reject, that were tried too often, or for which a
+    /// circular queue has no room any more. It has to exist, and stays as long as this queue does. Default: they are lost.
+    ///
+    /// A dead letter that finds this queue full is lost, and counted in
+    /// [`Stats::dead_letters_lost`](super::Stats::dead_letters_lost).
+    #[must_use]
+    pub fn dead_letter(self, queue: &str) -> Self {
+        self.with("dead-letter", queue)
+    }
+
+    /// How often a message is leased at most, 0 to 1,000,000; 0, which is the default, is without end.
+    #[must_use]
+    pub fn max_attempts(self, attempts: u32) -> Self {
+        self.with("max-attempts", attempts)
+    }
+
+    /// How long a message waits that has failed: `base` after the first time, twice as long each further time, at most
+    /// `cap`, which is at least `base`. Default: not at all.
+    #[must_use]
+    pub fn backoff(self, base: Duration, cap: Duration) -> Self {
+        self.with("backoff", millis(base))
+            .with("max-backoff", millis(cap))
+    }
+
+    /// How long a message lives that says nothing of its own, at least 1 ms. Default: for ever.
+    #[must_use]
+    pub fn expiry(self, time: Duration) -> Self {
+        self.with("expiry", millis(time))
+    }
+
+    fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.fields.insert(key.into(), value.into());
         self
     }
 
-    pub(super) fn to_config(&self, max_bytes: usize) -> Config {
-        let config = match self.queue_type {
-            QueueType::Bounded => Config::bounded(self.capacity),
-            QueueType::Circular => Config::circular(self.capacity),
+    /// As a client asks for it.
+    pub(super) fn to_json(&self, name: &str) -> Value {
+        let kind = match self.queue_type {
+            QueueType::Bounded => "BOUNDED",
+            QueueType::Circular => "CIRCULAR",
         };
-        Config {
-            bytes: self.max_bytes.unwrap_or(max_bytes),
-            ..config
+        let mut fields = self.fields.clone();
+        fields.insert("name".into(), json!(name));
+        fields.insert("capacity".into(), json!(self.capacity));
+        fields.insert("type".into(), json!(kind));
+        Value::Object(fields)
+    }
+
+    /// As the broker takes it, whose queues hold so many bytes unless something else is said.
+    pub(super) fn to_config(&self, max_bytes: usize) -> Answered<Config> {
+        let mut config = Config::bounded(self.capacity);
+        if self.queue_type == QueueType::Circular {
+            config.kind = Kind::Circular;
         }
+        let fields = Value::Object(self.fields.clone());
+        config.bytes = most_bytes(&fields, max_bytes)?;
+        configure(&fields, &mut config)?;
+        Ok(config)
     }
 }
 
@@ -100,6 +163,9 @@ impl From<Inner> for QueueStatus {
             size: inner.size,
             bytes: inner.bytes,
             max_bytes: inner.max_bytes,
+            delayed: inner.delayed,
+            in_flight: inner.in_flight,
+            dead_letter: inner.dead_letters.map(String::from),
         }
     }
 }

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
+use super::endpoints::Endpoints;
 use super::error::{Error, Result};
 use super::hub::{Hub, Machine, Shared};
-use super::message::{Message, Status};
 use super::options::BrokerOptions;
 use super::pool::Pool;
 use super::queues::{QueueOptions, QueueStatus, QueueType};
@@ -45,7 +45,8 @@ const LOGINS: usize = 2;
 /// ```
 pub struct Broker {
     core: Arc<Core>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) endpoints: Endpoints,
     /// Whether passwords need another transport than tcp and ws.
     exposed: bool,
     server: Mutex<Option<JoinHandle<()>>>,
@@ -104,6 +105,7 @@ impl Broker {
             .map_err(crate::Error::from)?;
         Ok(Self {
             core,
+            endpoints: Endpoints::new(shared.clone(), options),
             shared,
             exposed: options.authenticator.is_some() && !options.guard.encrypts(),
             server: Mutex::new(Some(server)),
@@ -153,10 +155,11 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// As [`create_queue`](Self::create_queue).
+    /// As [`create_queue`](Self::create_queue); [`QueueNotFound`](super::Status::QueueNotFound) if there is no queue for
+    /// the dead letters, and [`BadRequest`](super::Status::BadRequest) for options that cannot be.
     pub fn create_queue_with(&self, name: &str, options: &QueueOptions) -> Result<bool> {
         let created = self.shared.with(|router, _, _| {
-            let config = options.to_config(router.limits().queue_bytes);
+            let config = options.to_config(router.limits().queue_bytes)?;
             router.create_queue(name, config)
         });
         Ok(created?)
@@ -166,7 +169,8 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// [`Error::Refused`] with [`BadRequest`](super::Status::BadRequest) for a temporary queue.
+    /// [`Error::Refused`] with [`BadRequest`](super::Status::BadRequest) for a temporary queue, and with
+    /// [`Conflict`](super::Status::Conflict) if another queue sends its dead letters there.
     pub fn remove_queue(&self, name: &str) -> Result<bool> {
         let removed = self.shared.with(|router, now, out| {
             let removed = router.remove_queue(name, now);
@@ -229,65 +233,6 @@ impl Broker {
         self.shared.with(|router, _, _| router.has_topic(name))
     }
 
-    // ---- functions ----
-
-    /// Makes a function: what clients send to it is given to the handler, on one of the broker's handler threads, and
-    /// what that returns goes back. Returns whether it is new; an existing one stays.
-    ///
-    /// The handler may return the request itself, another message, or `None` for an answer without content; a
-    /// [`HandlerError`] becomes the status and text of the answer. If it panics, the answer is
-    /// [`HandlerError`](super::Status::HandlerError), and the broker goes on.
-    ///
-    /// ```
-    /// use wirebird::broker::{Broker, Client, Message};
-    ///
-    /// let broker = Broker::new()?;
-    /// broker.create_function("upper", |request| {
-    ///     let text = request.payload_text().unwrap_or_default().to_uppercase();
-    ///     let answer = Message::plain_text(request.request_id(), request.subject(), text);
-    ///     answer.map(Some).map_err(Into::into)
-    /// })?;
-    /// let listener = broker.listen("inproc://doc-function")?;
-    /// let client = Client::connect(&listener.url())?;
-    /// let answer = client.send("upper", Message::plain_text("1", "", "hello")?)?;
-    /// assert_eq!(answer.payload_text().as_deref(), Some("HELLO"));
-    /// # Ok::<(), wirebird::broker::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Refused`] with [`BadRequest`](super::Status::BadRequest) for an unusable name, and
-    /// [`LimitReached`](super::Status::LimitReached).
-    pub fn create_function<F>(&self, name: &str, handler: F) -> Result<bool>
-    where
-        F: Fn(&Message) -> std::result::Result<Option<Message>, HandlerError>
-            + Send
-            + Sync
-            + 'static,
-    {
-        /// Calls of one function that may run or wait at once.
-        const MOST: usize = 1000;
-        let handler = Arc::new(move |request: &Message| {
-            handler(request).map_err(|error| (error.status, error.text))
-        });
-        let created = self
-            .shared
-            .with(|router, _, _| router.create_function(name, handler, MOST));
-        created.map_err(|(status, text)| Error::refused(status, text))
-    }
-
-    /// Removes a function; calls that run are still answered. Returns whether there was one.
-    pub fn remove_function(&self, name: &str) -> bool {
-        self.shared
-            .with(|router, _, _| router.remove_function(name))
-    }
-
-    /// Whether there is a function of this name.
-    #[must_use]
-    pub fn has_function(&self, name: &str) -> bool {
-        self.shared.with(|router, _, _| router.has_function(name))
-    }
-
     // ---- the broker itself ----
 
     /// What the broker has done so far.
@@ -311,6 +256,7 @@ impl Broker {
     /// [`TimedOut`](crate::Error::TimedOut) when clients did not read their answers in time.
     pub fn close(&self) -> Result<()> {
         self.closing.store(true, Ordering::Relaxed);
+        self.endpoints.close();
         self.shared.pool.close();
         self.shared
             .with(|router, now, out| router.interrupt(now, out));
@@ -359,37 +305,4 @@ fn serve(core: &Core) {
         )
         .is_ok()
     {}
-}
-
-/// What a handler fails with: the status and the text of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct HandlerError {
-    /// The status; default [`HandlerError`](Status::HandlerError).
-    pub status: Status,
-    /// What went wrong, for the client to read.
-    pub text: String,
-}
-
-impl HandlerError {
-    /// An error with a status of its own.
-    pub fn new(status: Status, text: impl Into<String>) -> Self {
-        Self {
-            status,
-            text: text.into(),
-        }
-    }
-}
-
-impl fmt::Display for HandlerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
-    }
-}
-
-/// Any error becomes one with the status [`HandlerError`](Status::HandlerError).
-impl<E: std::error::Error> From<E> for HandlerError {
-    fn from(error: E) -> Self {
-        Self::new(Status::HandlerError, error.to_string())
-    }
 }

@@ -28,16 +28,34 @@ pub(crate) use pattern::{Pattern, PatternError};
 /// Names a subscription; never reused while the broker runs.
 pub(crate) type SubscriptionId = u64;
 
-/// What becomes of a message for a subscriber that is too slow.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Overflow {
-    /// The oldest message gives way.
+/// What becomes of a publication for a subscriber that does not keep up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The oldest publication of the subscription that waits gives way.
     #[default]
     DropOldest,
     /// The subscriber misses it.
     DropNewest,
-    /// The subscriber is disconnected.
+    /// The broker closes the subscriber's connection.
     Disconnect,
+}
+
+impl Overflow {
+    const ALL: [Self; 3] = [Self::DropOldest, Self::DropNewest, Self::Disconnect];
+
+    /// How the protocol writes it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::DropOldest => "drop-oldest",
+            Self::DropNewest => "drop-newest",
+            Self::Disconnect => "disconnect",
+        }
+    }
+
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
 }
 
 /// How a subscriber is served.
@@ -253,6 +271,11 @@ impl<M: Clone> Topics<M> {
             .iter()
             .filter_map(|pattern| self.end(session, pattern));
         ended.collect()
+    }
+
+    /// Whether a session has any subscription.
+    pub(crate) fn subscribes(&self, session: SessionId) -> bool {
+        self.sessions.contains_key(&session)
     }
 
     /// Finds out who is to get a message: adds the subscriptions to `matched`, one for each session.

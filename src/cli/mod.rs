@@ -25,6 +25,8 @@ mod size;
 mod tls;
 #[cfg(feature = "broker")]
 mod user;
+#[cfg(feature = "broker")]
+mod wal;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -78,6 +80,9 @@ enum Run {
     /// Makes keys by which brokers and clients know each other
     #[cfg(feature = "broker")]
     Key(key::Command),
+    /// Looks at a broker's write-ahead log, or repairs it
+    #[cfg(feature = "broker")]
+    Wal(wal::Command),
 }
 
 /// Runs the command line `args`, whose first word is the name of the program.
@@ -110,6 +115,8 @@ pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Run::Acl(command) => acl::main(&command),
         #[cfg(feature = "broker")]
         Run::Key(command) => key::main(&command),
+        #[cfg(feature = "broker")]
+        Run::Wal(command) => wal::main(&command),
     }
 }
 

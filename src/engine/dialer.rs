@@ -437,7 +437,7 @@ impl Core {
 }
 
 /// A random number from 0 up to, not including, 1.
-fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let bits = RandomState::new().hash_one(Instant::now()) >> 11;
     bits as f64 / (1_u64 << 53) as f64
 }

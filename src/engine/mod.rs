@@ -40,6 +40,8 @@ use std::sync::PoisonError;
 pub(crate) use self::core::{Core, Patience, Timeouts};
 pub(crate) use deadline::Deadline;
 pub(crate) use dialer::Dialing;
+#[cfg(feature = "broker")]
+pub(crate) use dialer::random;
 pub use events::{Event, EventFuture, Monitor};
 pub(crate) use listener::Listening;
 pub(crate) use operation::{Receiving, Sending};

@@ -79,6 +79,19 @@ impl Core {
         })
     }
 
+    /// Waits until a send on the default context would be accepted.
+    #[cfg(feature = "broker")]
+    pub(crate) async fn sendable(&self) -> Result<()> {
+        self.finish(self.relieve(self.lock()));
+        self.watch(|state| {
+            if state.phase != Phase::Open {
+                return Some(Err(Error::Closed));
+            }
+            state.machine.can_send().then_some(Ok(()))
+        })
+        .await
+    }
+
     /// Waits until everything that was accepted has gone to the kernel.
     pub(crate) fn flush(&self, timeout: Duration) -> Result<()> {
         block_on(self.reactor, after(timeout), self.flushed())

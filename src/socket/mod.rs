@@ -276,6 +276,12 @@ impl<P: Sends> Socket<P> {
     sending_async!();
     streaming!(sink);
     pollable!(send);
+
+    /// Waits until [`try_send`](Self::try_send) would be accepted, for who has nothing to send before.
+    #[cfg(feature = "broker")]
+    pub(crate) async fn sendable(&self) -> Result<()> {
+        self.handle.core.sendable().await
+    }
 }
 
 impl<P: Receives> Socket<P> {

@@ -259,6 +259,12 @@ impl TlsConfig {
         Ok((made.clone()?, name))
     }
 
+    /// Whether a listener turns peers away that show no certificate.
+    #[cfg(feature = "broker")]
+    pub(crate) fn demands_certificates(&self) -> bool {
+        self.settings.auth == Some(TlsAuth::Required)
+    }
+
     /// What a listener uses.
     pub(crate) fn server(&self) -> Result<Arc<ServerConfig>> {
         let made = self

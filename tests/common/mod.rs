@@ -19,6 +19,8 @@ use wirebird::{
 
 #[cfg(feature = "tls")]
 pub(crate) mod certificates;
+#[cfg(feature = "broker")]
+pub(crate) mod scripted;
 #[cfg(feature = "tls")]
 pub(crate) mod strangers;
 pub(crate) mod web;

@@ -382,6 +382,11 @@ impl Running {
         self.or_fail(found, &format!("a line that begins with {start:?}"))
     }
 
+    /// All that the program has printed so far.
+    pub(crate) fn said(&self) -> String {
+        String::from_utf8_lossy(&self.out.so_far()).into_owned()
+    }
+
     /// Waits until `count` MessagePack objects were printed, after the lines that `--verbose` prints first.
     #[track_caller]
     pub(crate) fn messages(&self, count: usize) -> Vec<Vec<u8>> {

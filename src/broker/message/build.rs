@@ -104,7 +104,7 @@ impl Message {
     }
 
     /// The payload is text of the charset, if there is one.
-    fn with_payload(
+    pub(in crate::broker) fn with_payload(
         request_id: Option<&str>,
         subject: &str,
         mimetype: &str,
@@ -181,7 +181,8 @@ impl Message {
         Ok(self.with_expires_at(at))
     }
 
-    /// Sets a header, in place of one with the same key. The broker passes headers on and does not read them.
+    /// Sets a header, in place of one with the same key. The broker passes headers on; docs/broker-protocol.md
+    /// says which of them it reads.
     ///
     /// A key is 1 to [`MAX_HEADER_KEY`](crate::broker::MAX_HEADER_KEY) visible ASCII characters. There may be
     /// [`MAX_HEADERS`](crate::broker::MAX_HEADERS), of [`MAX_HEADER_BYTES`](crate::broker::MAX_HEADER_BYTES) together.
@@ -191,6 +192,13 @@ impl Message {
     /// What is outside these limits, by name.
     pub fn with_header(self, key: &str, value: &str) -> Result<Self, MessageError> {
         self.try_with(|fields| fields.headers.set(key, value).map(|_| ()))
+    }
+
+    pub(in crate::broker) fn without_header(self, key: &str) -> Self {
+        if self.header(key).is_none() {
+            return self;
+        }
+        self.with(|fields| fields.headers.remove(key))
     }
 
     /// What it asks for, and of which queue, topic or function.
@@ -301,7 +309,12 @@ impl Message {
     /// ```
     #[must_use]
     pub fn reply(&self, status: Status, text: impl ToString) -> Self {
-        Self::answer(self.0.id, status, text).with(|fields| {
+        self.answered_with(Self::answer(self.0.id, status, text))
+    }
+
+    /// Gives an answer to this request the request's request id, subject and destination.
+    pub(in crate::broker) fn answered_with(&self, answer: Self) -> Self {
+        answer.with(|fields| {
             fields.request_id.clone_from(&self.0.request_id);
             fields.subject.clone_from(&self.0.subject);
             fields.destination.clone_from(&self.0.destination);

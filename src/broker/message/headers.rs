@@ -1,4 +1,4 @@
-//! Keys and values that travel with a message and mean nothing to the broker.
+//! Keys and values that travel with a message. The broker knows a few of them.
 
 use std::collections::BTreeMap;
 
@@ -33,6 +33,17 @@ impl Headers {
         self.bytes = length;
         self.entries.insert(key.into(), value.into());
         Ok(old.is_none())
+    }
+
+    pub(in crate::broker) fn remove(&mut self, key: &str) {
+        if let Some(old) = self.entries.remove(key) {
+            self.bytes -= key.len() + old.len();
+        }
+    }
+
+    /// The length of all keys and values.
+    pub(in crate::broker) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     pub(in crate::broker) fn get(&self, key: &str) -> Option<&str> {

@@ -5,7 +5,7 @@ use super::codes::codes;
 codes! {
     /// What a message asks for, or that it is an answer.
     ///
-    /// The codes from 22 to 25 are kept for acknowledging, refusing, extending and batches.
+    /// The code 25 is kept for batches.
     ///
     /// ```
     /// use wirebird::broker::MessageType;
@@ -27,6 +27,12 @@ codes! {
         Offer = 20 "OFFER",
         /// Out of a queue.
         Poll = 21 "POLL",
+        /// A leased message is done with.
+        Ack = 22 "ACK",
+        /// A leased message is not wanted.
+        Nack = 23 "NACK",
+        /// A lease is to last longer.
+        Extend = 24 "EXTEND",
         /// Makes a queue.
         CreateQueue = 30 "CREATE_QUEUE",
         /// Makes a queue that goes when the sender's connection does.
@@ -57,6 +63,8 @@ codes! {
         RemoveFunction = 44 "REMOVE_FUNCTION",
         /// Asks whether a function exists.
         StatusFunction = 45 "STATUS_FUNCTION",
+        /// Moves dead letters back to where they came from.
+        RedriveQueue = 46 "REDRIVE_QUEUE",
         /// Asks for the broker's statistics.
         ServerStatus = 50 "SERVER_STATUS",
         /// Asks for the statistics of the broker's worker threads.
@@ -69,6 +77,8 @@ codes! {
         Heartbeat = 71 "HEARTBEAT",
         /// Is answered and does nothing; for measurements.
         Test = 72 "TEST",
+        /// Takes the request with the same id back, if it still waits. Is not answered.
+        Cancel = 73 "CANCEL",
         /// The answer to a request.
         Response = 80 "RESPONSE",
         /// Not determined yet: what a message is before it is sent.

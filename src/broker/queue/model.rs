@@ -1,84 +1,193 @@
 //! Any sequence of calls has the same results as on a model that does everything the slow and obvious way.
 
-use std::collections::BTreeSet;
+mod pair;
 
-use proptest::prelude::*;
+use std::cmp::Reverse;
 
-use super::tests::{Letter, Log};
+use super::tests::Letter;
 use super::*;
 
 /// How a wait ended, or an item: what can be told of both the queue and the model.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    Got(WaiterId, u32),
+    /// With the number of attempts.
+    Got(WaiterId, u32, u32),
     Accepted(WaiterId),
-    Expired(u32),
-    Evicted(u32),
+    /// With attempts, when it was offered, and when it was last tried.
+    Dead(Cause, u32, u32, i64, Option<i64>),
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Answer {
     Done,
-    Item(u32),
+    /// With the number of attempts.
+    Item(u32, u32),
     Nothing,
     Waiting,
     Busy,
     TooLarge,
+    Stale,
     Count(usize),
+}
+
+/// An item, and what has happened to it.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    seq: usize,
+    item: Letter,
+    offered_at: i64,
+    not_before: i64,
+    attempts: u32,
+    tried_at: Option<i64>,
+    /// Of these a log knows: attempts, and from when on it may be handed out.
+    written: (u32, i64),
 }
 
 /// A queue as lists.
 struct Model {
     config: Config,
-    /// In the order in which they were accepted: its place, and the item.
-    items: Vec<(usize, Letter)>,
+    items: Vec<Past>,
     accepted: usize,
     polls: Vec<Waiter>,
     offers: Vec<(Waiter, Letter)>,
-    in_flight: Vec<(usize, Letter)>,
+    in_flight: Vec<Past>,
+    leased: Vec<(Past, Term)>,
+    choices: u32,
     events: Vec<Event>,
 }
 
 impl Model {
+    fn new(config: Config) -> Self {
+        Self {
+            config,
+            items: Vec::new(),
+            accepted: 0,
+            polls: Vec::new(),
+            offers: Vec::new(),
+            in_flight: Vec::new(),
+            leased: Vec::new(),
+            choices: 0,
+            events: Vec::new(),
+        }
+    }
+
     fn bytes(&self) -> usize {
-        self.items.iter().map(|(_, item)| item.bytes).sum()
+        self.items.iter().map(|past| past.item.bytes).sum()
     }
 
     fn fits(&self, item: &Letter) -> bool {
-        self.items.len() < self.config.messages && self.bytes() + item.bytes <= self.config.bytes
+        let leased: usize = self.leased.iter().map(|(past, _)| past.item.bytes).sum();
+        self.items.len() + self.leased.len() < self.config.messages
+            && self.bytes() + leased + item.bytes <= self.config.bytes
     }
 
     fn may_wait(&self) -> bool {
         self.polls.len() + self.offers.len() < self.config.waiters
     }
 
-    fn accept(&mut self, item: Letter) {
-        self.items.push((self.accepted, item));
+    fn expires_at(&self, past: &Past) -> i64 {
+        let rule = self.config.expiry.map(|ms| past.offered_at + ms);
+        past.item.expires_at.or(rule).unwrap_or(i64::MAX)
+    }
+
+    fn accept(&mut self, item: Letter, now: i64) {
+        let not_before = if item.delay > 0 { now + item.delay } else { 0 };
+        self.items.push(Past {
+            seq: self.accepted,
+            item,
+            offered_at: now,
+            not_before,
+            attempts: 0,
+            tried_at: None,
+            written: (0, not_before),
+        });
         self.accepted += 1;
+    }
+
+    fn bury(&mut self, past: Past, cause: Cause) {
+        let Past {
+            item,
+            offered_at,
+            attempts,
+            tried_at,
+            ..
+        } = past;
+        let event = Event::Dead(cause, item.name, attempts, offered_at, tried_at);
+        self.events.push(event);
+    }
+
+    /// What is handed out next, by its position.
+    fn next(&mut self, now: i64) -> Option<usize> {
+        let ready = |at: &usize| self.items[*at].not_before <= now;
+        let ready: Vec<usize> = (0..self.items.len()).filter(ready).collect();
+        let priority = |at: &usize| self.items[*at].item.priority;
+        let seq = |at: &usize| self.items[*at].seq;
+        let best = ready
+            .iter()
+            .max_by_key(|at| (priority(at), Reverse(seq(at))))?;
+        if ready.iter().any(|at| priority(at) != priority(best)) {
+            self.choices += 1;
+            if self.choices.is_multiple_of(8) {
+                return ready.iter().min_by_key(|at| seq(at)).copied();
+            }
+        }
+        Some(*best)
+    }
+
+    fn take(&mut self, now: i64) -> Option<Past> {
+        let at = self.next(now)?;
+        let mut past = self.items.remove(at);
+        past.attempts += 1;
+        past.tried_at = Some(now);
+        self.in_flight.push(past);
+        Some(past)
+    }
+
+    fn retry(&mut self, mut past: Past, delay: Option<i64>, now: i64) {
+        let most = self.config.max_attempts;
+        if most > 0 && past.attempts >= most {
+            return self.bury(past, Cause::TooManyAttempts);
+        }
+        let Backoff { base, cap } = self.config.backoff;
+        let delay = delay.unwrap_or_else(|| {
+            (1..past.attempts)
+                .fold(base, |wait, _| (2 * wait).min(cap))
+                .min(cap)
+        });
+        past.not_before = if delay > 0 { now + delay } else { 0 };
+        past.written = (past.attempts, past.not_before);
+        self.items.push(past);
     }
 
     /// Does what can be done until nothing can.
     fn settle(&mut self, now: i64) {
         loop {
-            let expired = |item: &Letter| item.expires_at.is_some_and(|at| at <= now);
-            for (_, item) in &self.items {
-                if expired(item) {
-                    self.events.push(Event::Expired(item.name));
-                }
+            let over = |&(_, term): &(Past, Term)| matches!(term, Term::Until(at) if at <= now);
+            if let Some(at) = self.leased.iter().position(over) {
+                let (past, _) = self.leased.remove(at);
+                self.retry(past, None, now);
+                continue;
             }
-            self.items.retain(|(_, item)| !expired(item));
-            if !self.items.is_empty() && !self.polls.is_empty() {
-                let (poll, taken) = (self.polls.remove(0), self.items.remove(0));
-                self.events.push(Event::Got(poll.id, taken.1.name));
-                self.in_flight.push(taken);
+            let expired = |past: &Past| self.expires_at(past) <= now;
+            if let Some(at) = self.items.iter().position(expired) {
+                let past = self.items.remove(at);
+                self.bury(past, Cause::Expired);
+            } else if !self.polls.is_empty()
+                && let Some(past) = self.take(now)
+            {
+                let poll = self.polls.remove(0);
+                let event = Event::Got(poll.id, past.item.name, past.attempts);
+                self.events.push(event);
             } else if self.config.kind == Kind::Circular
                 && (self.items.len() > self.config.messages || self.bytes() > self.config.bytes)
             {
-                let (_, evicted) = self.items.remove(0);
-                self.events.push(Event::Evicted(evicted.name));
+                self.items
+                    .sort_by_key(|past| (past.item.priority, past.seq));
+                let past = self.items.remove(0);
+                self.bury(past, Cause::Evicted);
             } else if self.offers.first().is_some_and(|(_, item)| self.fits(item)) {
                 let (offer, item) = self.offers.remove(0);
-                self.accept(item);
+                self.accept(item, now);
                 self.events.push(Event::Accepted(offer.id));
             } else {
                 return;
@@ -86,12 +195,12 @@ impl Model {
         }
     }
 
-    fn offer(&mut self, item: Letter, waiter: Option<Waiter>) -> Answer {
+    fn offer(&mut self, item: Letter, waiter: Option<Waiter>, now: i64) -> Answer {
         if item.bytes > self.config.bytes {
             return Answer::TooLarge;
         }
         if self.config.kind == Kind::Circular || (self.offers.is_empty() && self.fits(&item)) {
-            self.accept(item);
+            self.accept(item, now);
             return Answer::Done;
         }
         let waiting: usize = self.offers.iter().map(|(_, item)| item.bytes).sum();
@@ -105,11 +214,9 @@ impl Model {
         }
     }
 
-    fn poll(&mut self, waiter: Option<Waiter>) -> Answer {
-        if !self.items.is_empty() {
-            let taken = self.items.remove(0);
-            self.in_flight.push(taken);
-            return Answer::Item(taken.1.name);
+    fn poll(&mut self, waiter: Option<Waiter>, now: i64) -> Answer {
+        if let Some(past) = self.take(now) {
+            return Answer::Item(past.item.name, past.attempts);
         }
         match waiter {
             None => Answer::Nothing,
@@ -121,14 +228,61 @@ impl Model {
         }
     }
 
+    /// Takes an item out of those in flight.
+    fn land(&mut self, name: u32) -> Past {
+        let named = |past: &Past| past.item.name == name;
+        let at = self.in_flight.iter().position(named);
+        self.in_flight.remove(at.unwrap())
+    }
+
     fn put_back(&mut self, name: u32) {
-        let at = self
-            .in_flight
-            .iter()
-            .position(|(_, item)| item.name == name);
-        let back = self.in_flight.remove(at.unwrap());
-        self.items.push(back);
-        self.items.sort_by_key(|&(place, _)| place);
+        let mut past = self.land(name);
+        past.attempts -= 1;
+        past.not_before = 0;
+        self.items.push(past);
+    }
+
+    fn lease(&mut self, name: u32, term: Term) {
+        let past = self.land(name);
+        self.leased.push((past, term));
+    }
+
+    fn lease_of(&self, name: u32) -> Option<usize> {
+        let named = |(past, _): &(Past, Term)| past.item.name == name;
+        self.leased.iter().position(named)
+    }
+
+    fn finish(&mut self, name: u32) -> Answer {
+        match self.lease_of(name) {
+            Some(at) => {
+                self.leased.remove(at);
+                Answer::Done
+            }
+            None => Answer::Stale,
+        }
+    }
+
+    fn reject(&mut self, name: u32, verdict: Verdict, now: i64) -> Answer {
+        let Some(at) = self.lease_of(name) else {
+            return Answer::Stale;
+        };
+        let (past, _) = self.leased.remove(at);
+        match verdict {
+            Verdict::Dead => self.bury(past, Cause::Rejected),
+            Verdict::Retry => self.retry(past, None, now),
+            Verdict::RetryIn(ms) => self.retry(past, Some(ms), now),
+        }
+        Answer::Done
+    }
+
+    fn extend(&mut self, name: u32, until: i64) -> Answer {
+        let Some(at) = self.lease_of(name) else {
+            return Answer::Stale;
+        };
+        if let (_, Term::Until(at)) = &mut self.leased[at] {
+            *at = until;
+        }
+        Answer::Done
     }
 
     fn cancel(&mut self, leaves: impl Fn(&Waiter) -> bool) -> usize {
@@ -137,286 +291,41 @@ impl Model {
         self.offers.retain(|(offer, _)| !leaves(offer));
         before - self.polls.len() - self.offers.len()
     }
-}
 
-#[derive(Clone, Debug)]
-enum Step {
-    Offer {
-        bytes: usize,
-        /// Milliseconds from now, which may be none.
-        lives: Option<i64>,
-        durable: bool,
-        waits_as: Option<SessionId>,
-    },
-    Poll {
-        waits_as: Option<SessionId>,
-    },
-    /// Of the items in flight, by a number modulo how many there are.
-    Acknowledge(usize),
-    PutBack(usize),
-    /// Of those who wait, or one who does not.
-    Cancel(usize),
-    DropSession(SessionId),
-    Purge,
-    Pass(i64),
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    let session = || proptest::option::weighted(0.8, 0..4_u64);
-    prop_oneof![
-        9 => (0..12_usize, proptest::option::weighted(0.3, -1..20_i64), any::<bool>(), session())
-            .prop_map(|(bytes, lives, durable, waits_as)| Step::Offer { bytes, lives, durable, waits_as }),
-        6 => session().prop_map(|waits_as| Step::Poll { waits_as }),
-        2 => any::<usize>().prop_map(Step::Acknowledge),
-        2 => any::<usize>().prop_map(Step::PutBack),
-        2 => any::<usize>().prop_map(Step::Cancel),
-        1 => (0..4_u64).prop_map(Step::DropSession),
-        1 => Just(Step::Purge),
-        2 => (0..10_i64).prop_map(Step::Pass),
-    ]
-}
-
-fn config() -> impl Strategy<Value = Config> {
-    let kind = prop_oneof![
-        Just((true, false)),
-        Just((false, false)),
-        Just((false, true))
-    ];
-    (kind, 1..6_usize, 1..20_usize, 0..8_usize).prop_map(
-        |((circular, durable), messages, bytes, waiters)| Config {
-            kind: if circular {
-                Kind::Circular
-            } else {
-                Kind::Bounded
-            },
-            messages,
-            bytes,
-            waiters,
-            durable,
-            owner: None,
-        },
-    )
-}
-
-/// A queue beside its model.
-struct Pair {
-    queue: Queue<Letter>,
-    log: Log,
-    model: Model,
-    now: i64,
-    next_name: u32,
-    next_waiter: WaiterId,
-    in_flight: Vec<Delivery<Letter>>,
-    acknowledged: u64,
-    purged: u64,
-    buried: u64,
-}
-
-impl Pair {
-    fn new(config: Config) -> Self {
-        let log = Log::default();
-        Self {
-            queue: Queue::new(config.clone(), Some(Box::new(log.clone()))).unwrap(),
-            log,
-            model: Model {
-                config,
-                items: Vec::new(),
-                accepted: 0,
-                polls: Vec::new(),
-                offers: Vec::new(),
-                in_flight: Vec::new(),
-                events: Vec::new(),
-            },
-            now: 0,
-            next_name: 0,
-            next_waiter: 0,
-            in_flight: Vec::new(),
-            acknowledged: 0,
-            purged: 0,
-            buried: 0,
+    fn drop_session(&mut self, session: SessionId, now: i64) -> usize {
+        let of_session = |&(_, term): &(Past, Term)| term == Term::Session(session);
+        while let Some(at) = self.leased.iter().position(of_session) {
+            let (past, _) = self.leased.remove(at);
+            self.retry(past, None, now);
         }
+        self.cancel(|waiter| waiter.session == session)
     }
 
-    fn waiter(&mut self, session: Option<SessionId>) -> Option<Waiter> {
-        let id = self.next_waiter;
-        self.next_waiter += 1;
-        session.map(|session| Waiter { id, session })
-    }
-
-    fn some_in_flight(&mut self, number: usize) -> Option<Delivery<Letter>> {
-        let count = self.in_flight.len();
-        (count > 0).then(|| self.in_flight.swap_remove(number % count))
-    }
-
-    fn some_waiter(&self, number: usize) -> WaiterId {
-        let offers = self.model.offers.iter().map(|(offer, _)| offer.id);
-        let mut waiting: Vec<_> = self.model.polls.iter().map(|poll| poll.id).collect();
-        waiting.extend(offers);
-        let at = number % (waiting.len() + 1);
-        waiting.get(at).copied().unwrap_or(self.next_waiter)
-    }
-
-    /// Takes a step on both sides, and returns their answers.
-    fn take(&mut self, step: Step, effects: &mut Effects<Letter>) -> (Answer, Answer) {
-        let now = self.now;
-        match step {
-            Step::Offer {
-                bytes,
-                lives,
-                durable,
-                waits_as,
-            } => {
-                let waiter = self.waiter(waits_as);
-                self.next_name += 1;
-                let expires_at = lives.map(|lives| now + lives);
-                let item = Letter {
-                    name: self.next_name,
-                    bytes,
-                    expires_at,
-                    durable,
-                };
-                let answer = match self.queue.offer(item, waiter, now, effects) {
-                    Offered::Done => Answer::Done,
-                    Offered::Waiting => Answer::Waiting,
-                    Offered::Full(back) if back == item => Answer::Nothing,
-                    Offered::Busy(back) if back == item => Answer::Busy,
-                    Offered::TooLarge(back) if back == item => Answer::TooLarge,
-                    other => panic!("{other:?}"),
-                };
-                (answer, self.model.offer(item, waiter))
-            }
-            Step::Poll { waits_as } => {
-                let waiter = self.waiter(waits_as);
-                let answer = match self.queue.poll(waiter, now, effects) {
-                    Polled::Item(delivery) => {
-                        let name = delivery.item().name;
-                        self.in_flight.push(delivery);
-                        Answer::Item(name)
-                    }
-                    Polled::Empty => Answer::Nothing,
-                    Polled::Waiting => Answer::Waiting,
-                    Polled::Busy => Answer::Busy,
-                };
-                (answer, self.model.poll(waiter))
-            }
-            Step::Acknowledge(number) => {
-                if let Some(delivery) = self.some_in_flight(number) {
-                    let name = self.queue.acknowledge(delivery).name;
-                    self.model.in_flight.retain(|(_, item)| item.name != name);
-                    self.acknowledged += 1;
-                }
-                (Answer::Done, Answer::Done)
-            }
-            Step::PutBack(number) => {
-                if let Some(delivery) = self.some_in_flight(number) {
-                    let name = delivery.item().name;
-                    self.queue.put_back(delivery, now, effects);
-                    self.model.put_back(name);
-                }
-                (Answer::Done, Answer::Done)
-            }
-            Step::Cancel(number) => {
-                let id = self.some_waiter(number);
-                let cancelled = self.queue.cancel(id, now, effects);
-                let count = self.model.cancel(|waiter| waiter.id == id);
-                (
-                    Answer::Count(cancelled.iter().count()),
-                    Answer::Count(count),
-                )
-            }
-            Step::DropSession(session) => {
-                let gone = self.queue.drop_session(session, now, effects);
-                let count = self.model.cancel(|waiter| waiter.session == session);
-                (Answer::Count(gone.len()), Answer::Count(count))
-            }
-            Step::Purge => {
-                let count = self.queue.purge(now, effects);
-                self.purged += count as u64;
-                (
-                    Answer::Count(count),
-                    Answer::Count(self.model.items.drain(..).count()),
-                )
-            }
-            Step::Pass(millis) => {
-                self.now += millis;
-                self.queue.expire(self.now, effects);
-                (Answer::Done, Answer::Done)
-            }
+    /// What a log gives back.
+    fn restart(&mut self) {
+        let mut all = std::mem::take(&mut self.items);
+        all.append(&mut self.in_flight);
+        all.extend(self.leased.drain(..).map(|(past, _)| past));
+        all.retain(|past| past.item.durable);
+        for past in &mut all {
+            (past.attempts, past.not_before) = past.written;
+            past.tried_at = None;
         }
+        self.items = all;
+        self.polls.clear();
+        self.offers.clear();
+        self.choices = 0;
     }
 
-    fn step(&mut self, step: Step) {
-        let mut effects = Effects::default();
-        self.model.settle(self.now);
-        let (answer, expected) = self.take(step, &mut effects);
-        assert_eq!(answer, expected);
-        self.model.settle(self.now);
-
-        let mut events: Vec<Event> = Vec::new();
-        for woken in effects.woken {
-            events.push(match woken.outcome {
-                Outcome::Got(delivery) => {
-                    let name = delivery.item().name;
-                    self.in_flight.push(delivery);
-                    Event::Got(woken.waiter.id, name)
-                }
-                Outcome::Accepted => Event::Accepted(woken.waiter.id),
-                Outcome::Removed(_) => panic!("nobody removed the queue"),
-            });
-        }
-        for dead in effects.dead {
-            self.buried += 1;
-            events.push(match dead.cause {
-                Cause::Expired => Event::Expired(dead.item.name),
-                Cause::Evicted => Event::Evicted(dead.item.name),
-            });
-        }
-        let mut expected = std::mem::take(&mut self.model.events);
-        events.sort();
-        expected.sort();
-        assert_eq!(events, expected);
-        self.check();
-    }
-
-    /// What holds between any two calls.
-    fn check(&self) {
-        let names: Vec<_> = self.queue.peek().map(|item| item.name).collect();
-        let expected: Vec<_> = self.model.items.iter().map(|(_, item)| item.name).collect();
-        assert_eq!(names, expected);
-
-        let stats = self.queue.stats(self.now);
-        assert_eq!(stats.bytes, self.model.bytes());
-        assert_eq!(stats.in_flight, self.in_flight.len());
-        assert_eq!(stats.waiting_polls, self.model.polls.len());
-        assert_eq!(stats.waiting_offers, self.model.offers.len());
-        assert_eq!(stats.offered, self.model.accepted as u64);
-        assert_eq!(stats.expired + stats.evicted, self.buried);
-        let held = (stats.size + stats.in_flight) as u64;
-        assert_eq!(
-            stats.offered,
-            held + self.acknowledged + self.purged + self.buried
-        );
-        if self.model.config.kind == Kind::Circular {
-            assert!(stats.size <= self.model.config.messages);
-        }
-
-        let alive = self
-            .queue
-            .peek()
-            .chain(self.in_flight.iter().map(Delivery::item));
-        let alive = alive.filter(|item| item.durable && self.model.config.durable);
-        let alive: BTreeSet<u32> = alive.map(|item| item.name).collect();
-        let kept: BTreeSet<u32> = self.log.kept().iter().map(|(_, item)| item.name).collect();
-        assert_eq!(kept, alive);
-    }
-}
-
-proptest! {
-    #[test]
-    fn a_queue_does_what_its_model_does(config in config(), steps in proptest::collection::vec(step(), 1..200)) {
-        let mut pair = Pair::new(config);
-        for step in steps {
-            pair.step(step);
-        }
+    fn next_event(&self, now: i64) -> Option<i64> {
+        let items = self.items.iter().map(|past| {
+            let delay = Some(past.not_before).filter(|&at| at > now);
+            delay.unwrap_or(i64::MAX).min(self.expires_at(past))
+        });
+        let leases = self.leased.iter().map(|(_, term)| match term {
+            Term::Until(at) => *at,
+            Term::Session(_) => i64::MAX,
+        });
+        items.chain(leases).min().filter(|&at| at < i64::MAX)
     }
 }

@@ -1,4 +1,6 @@
+mod leases;
 mod lifetimes;
+mod order;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -12,6 +14,8 @@ pub(super) struct Letter {
     pub(super) bytes: usize,
     pub(super) expires_at: Option<i64>,
     pub(super) durable: bool,
+    pub(super) priority: u8,
+    pub(super) delay: i64,
 }
 
 impl Item for Letter {
@@ -26,6 +30,14 @@ impl Item for Letter {
     fn durable(&self) -> bool {
         self.durable
     }
+
+    fn priority(&self) -> u8 {
+        self.priority
+    }
+
+    fn delay(&self) -> i64 {
+        self.delay
+    }
 }
 
 pub(super) fn letter(name: u32) -> Letter {
@@ -34,6 +46,8 @@ pub(super) fn letter(name: u32) -> Letter {
         bytes: 1,
         expires_at: None,
         durable: false,
+        priority: 4,
+        delay: 0,
     }
 }
 
@@ -60,19 +74,31 @@ fn durable(name: u32) -> Letter {
 
 /// What a log would give back after a restart.
 #[derive(Clone, Default)]
-pub(super) struct Log(pub(super) Arc<Mutex<BTreeMap<u64, Letter>>>);
+pub(super) struct Log(Arc<Mutex<BTreeMap<u64, (Letter, Meta)>>>);
 
 impl Log {
-    pub(super) fn kept(&self) -> Vec<(u64, Letter)> {
+    pub(super) fn records(&self) -> Vec<(u64, Letter, Meta)> {
         let kept = self.0.lock().unwrap();
-        kept.iter().map(|(&seq, &item)| (seq, item)).collect()
+        let kept = kept.iter().map(|(&seq, &(item, meta))| (seq, item, meta));
+        kept.collect()
+    }
+
+    pub(super) fn kept(&self) -> Vec<(u64, Letter)> {
+        let records = self.records().into_iter();
+        records.map(|(seq, item, _)| (seq, item)).collect()
     }
 }
 
 impl Store<Letter> for Log {
-    fn append(&mut self, seq: u64, item: &Letter) {
-        let twice = self.0.lock().unwrap().insert(seq, *item);
+    fn append(&mut self, seq: u64, meta: Meta, item: &Letter) {
+        let twice = self.0.lock().unwrap().insert(seq, (*item, meta));
         assert_eq!(twice, None, "number {seq} was used before");
+    }
+
+    fn change(&mut self, seq: u64, attempts: u32, not_before: i64) {
+        let mut kept = self.0.lock().unwrap();
+        let (_, meta) = kept.get_mut(&seq).expect("a number that is not settled");
+        (meta.attempts, meta.not_before) = (attempts, not_before);
     }
 
     fn settle(&mut self, seq: u64) {

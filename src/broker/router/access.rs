@@ -28,9 +28,22 @@ pub(in crate::broker) struct Credentials {
 pub(super) struct Identity {
     /// Who it has logged in as.
     user: Option<Arc<str>>,
+    /// It is an endpoint that needs no user.
+    trusted: bool,
     /// A password is being checked.
     under_way: bool,
     failures: u32,
+}
+
+impl Identity {
+    /// Without a user, an endpoint may do everything that endpoints do.
+    pub(super) fn of_endpoint(user: Option<Arc<str>>) -> Self {
+        Self {
+            trusted: user.is_none(),
+            user,
+            ..Self::default()
+        }
+    }
 }
 
 impl Router {
@@ -43,7 +56,7 @@ impl Router {
             kind,
             MessageType::ClientConfig | MessageType::Authentication | MessageType::Heartbeat
         );
-        if open || self.role(auth, session).is_some() {
+        if open || self.is_trusted(session) || self.role(auth, session).is_some() {
             return Ok(());
         }
         refused(Status::NoPermission, "log in first")
@@ -73,6 +86,16 @@ impl Router {
         self.sessions.get(&session)?.identity.user.as_deref()
     }
 
+    fn is_trusted(&self, session: SessionId) -> bool {
+        let known = self.sessions.get(&session);
+        known.is_some_and(|known| known.identity.trusted)
+    }
+
+    /// Who a client is, if it has logged in.
+    pub(super) fn user_of(&self, session: SessionId) -> Option<Arc<str>> {
+        self.sessions.get(&session)?.identity.user.clone()
+    }
+
     pub(super) fn is_admin(&self, session: SessionId) -> bool {
         match &self.auth {
             Some(auth) => self.role(auth, session) == Some(Role::Admin),
@@ -86,7 +109,7 @@ impl Router {
             return true;
         };
         let user = self.user(session);
-        user.is_some_and(|user| auth.allows(user, action, name))
+        self.is_trusted(session) || user.is_some_and(|user| auth.allows(user, action, name))
     }
 
     /// Refuses what [`may`](Self::may) not be done.

@@ -1,9 +1,12 @@
 //! Making, removing and looking at destinations.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::leases::fenced;
 use super::{Answered, Now, Refused, Router, Session, refused};
 use crate::broker::message::limits::{check_name, is_reserved};
 use crate::broker::message::{Message, MessageType, Status};
@@ -22,6 +25,9 @@ pub(in crate::broker) struct QueueStatus {
     pub(in crate::broker) size: usize,
     pub(in crate::broker) bytes: usize,
     pub(in crate::broker) max_bytes: usize,
+    pub(in crate::broker) delayed: usize,
+    pub(in crate::broker) in_flight: usize,
+    pub(in crate::broker) dead_letters: Option<Box<str>>,
 }
 
 impl QueueStatus {
@@ -41,6 +47,9 @@ impl QueueStatus {
             "size": self.size,
             "bytes": self.bytes,
             "max-bytes": self.max_bytes,
+            "delayed": self.delayed,
+            "in-flight": self.in_flight,
+            "dead-letter": self.dead_letters,
         })
     }
 }
@@ -86,6 +95,11 @@ impl Router {
             MessageType::PurgeQueue => {
                 let count = self.purge_queue(&named(request)?, now)?;
                 data(request, &json!({ "purged": count }))?
+            }
+            MessageType::RedriveQueue => {
+                let fields = fields(request)?;
+                let to = fields.get("to").and_then(Value::as_str);
+                data(request, &self.redrive(&named(request)?, to, now)?)?
             }
             MessageType::PeekQueue => data(request, &self.peek_queue(&named(request)?, now)?)?,
             MessageType::ListQueues => {
@@ -146,12 +160,18 @@ impl Router {
             "compress-cutoff-size": self.compress_cutoff(),
             "encrypt": self.limits.encrypt,
             "authentication": self.auth.is_some(),
-            "heartbeat-interval-seconds": 0,
+            "heartbeat-interval-seconds": seconds(self.limits.heartbeat),
+            "dedupe-window-seconds": seconds(self.limits.dedupe.age),
         })
     }
 
     fn server_status(&self) -> Value {
         let stats = self.stats;
+        let endpoints = self.sessions.iter();
+        let endpoints: BTreeMap<_, _> = endpoints
+            .filter_map(|(id, session)| Some((id, session.endpoint.as_ref()?.to_json())))
+            .collect();
+        let endpoints: Vec<Value> = endpoints.into_values().collect();
         let (temporary, named): (Vec<_>, Vec<_>) = self
             .queues
             .values()
@@ -173,19 +193,24 @@ impl Router {
             "memory-max": limits.memory,
             "memory-held": self.budget.held(),
             "memory-refused-count": self.budget.refused(),
-            "connection-count": self.sessions.len(),
+            "connection-count": self.sessions.len() - endpoints.len(),
             "message-count": stats.requests,
             "failed-count": stats.failed,
             "publish-count": stats.published,
             "delivered-count": stats.delivered,
             "expired-count": stats.expired,
             "evicted-count": stats.evicted,
+            "failed-item-count": stats.failed_items,
+            "dead-letter-count": stats.dead_letters,
+            "dead-letter-lost-count": stats.dead_letters_lost,
             "call-count": stats.calls,
+            "duplicate-count": stats.duplicates,
             "queue-count": named.len(),
             "temp-queue-total-count": temporary.len(),
             "topic-count": self.topics.names().count(),
             "function-count": self.functions.len(),
             "waiting-count": self.waiting.len(),
+            "endpoints": endpoints,
         })
     }
 
@@ -201,6 +226,7 @@ impl Router {
             let text = format!("there is a queue {name}, and it is different");
             return refused(Status::Conflict, text);
         }
+        self.check_dead_letters(&config)?;
         let named = self
             .queues
             .values()
@@ -214,20 +240,14 @@ impl Router {
         }
         let queue = Queue::new(config, None)
             .or_else(|error| refused(Status::BadRequest, error.to_string()))?;
-        self.queues.insert(name.into(), queue);
+        self.queues.insert(name.into(), fenced(queue));
         Ok(true)
     }
 
     /// What a queue is made with, in its own words or by default.
     fn queue_config(&self, request: &Message) -> Answered<(String, Config)> {
         let (name, mut config) = queue_config(request)?;
-        let fields = fields(request)?;
-        let bytes = fields.get("max-bytes").filter(|value| !value.is_null());
-        config.bytes = match bytes.map(Value::as_u64) {
-            None => self.limits.queue_bytes,
-            Some(Some(bytes @ 1..)) => usize::try_from(bytes).unwrap_or(usize::MAX),
-            Some(_) => return Err(wrong(&fields, "max-bytes", "1 or more")),
-        };
+        config.bytes = most_bytes(&fields(request)?, self.limits.queue_bytes)?;
         Ok((name, config))
     }
 
@@ -247,7 +267,7 @@ impl Router {
         let queue = Queue::new(config, None)
             .or_else(|error| refused(Status::BadRequest, error.to_string()))?;
         temporary.insert(name.clone());
-        self.queues.insert(name.clone(), queue);
+        self.queues.insert(name.clone(), fenced(queue));
         Ok(request.reply(Status::Ok, &name))
     }
 
@@ -260,6 +280,7 @@ impl Router {
             let text = format!("{name} is a temporary queue, which goes with its client");
             return refused(Status::BadRequest, text);
         }
+        self.check_not_needed(name)?;
         if let Some(queue) = self.queues.remove(name) {
             queue.close(&mut self.effects);
         }
@@ -284,6 +305,9 @@ impl Router {
             size: stats.size,
             bytes: stats.bytes,
             max_bytes: config.bytes,
+            delayed: stats.delayed,
+            in_flight: stats.in_flight,
+            dead_letters: config.dead_letters.clone(),
         }
     }
 
@@ -297,7 +321,11 @@ impl Router {
 
     pub(in crate::broker) fn purge_queue(&mut self, name: &str, now: Now) -> Answered<usize> {
         match self.queues.get_mut(name) {
-            Some(queue) => Ok(queue.purge(now.ms, &mut self.effects)),
+            Some(queue) => {
+                let count = queue.purge(now.ms, &mut self.effects);
+                self.look_at(name, now);
+                Ok(count)
+            }
             None => refused(Status::QueueNotFound, super::queues::not_found(name)),
         }
     }
@@ -354,6 +382,7 @@ fn is_management(kind: MessageType) -> bool {
             | StatusQueue
             | PeekQueue
             | PurgeQueue
+            | RedriveQueue
             | ListQueues
             | CreateTopic
             | RemoveTopic
@@ -420,6 +449,16 @@ fn capacity(fields: &Value) -> Answered<usize> {
     }
 }
 
+/// How many bytes a queue holds, in its own words or by default.
+pub(in crate::broker) fn most_bytes(fields: &Value, default: usize) -> Answered<usize> {
+    let bytes = fields.get("max-bytes").filter(|value| !value.is_null());
+    match bytes.map(Value::as_u64) {
+        None => Ok(default),
+        Some(Some(bytes @ 1..)) => Ok(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        Some(_) => Err(wrong(fields, "max-bytes", "1 or more")),
+    }
+}
+
 /// Name and configuration of a queue to make.
 fn queue_config(request: &Message) -> Answered<(String, Config)> {
     let fields = fields(request)?;
@@ -445,10 +484,20 @@ fn queue_config(request: &Message) -> Answered<(String, Config)> {
         Kind::Circular => Config::circular(capacity),
     };
     config.durable = durable;
+    super::dead_letters::configure(&fields, &mut config)?;
     Ok((name, config))
 }
 
 fn wrong(fields: &Value, key: &str, allowed: &str) -> Refused {
     let text = format!("{key} cannot be {}: {allowed} is allowed", fields[key]);
     Refused(Status::BadRequest, text)
+}
+
+/// Whole where it is whole.
+fn seconds(time: Duration) -> Value {
+    if time.subsec_nanos() == 0 {
+        time.as_secs().into()
+    } else {
+        time.as_secs_f64().into()
+    }
 }

@@ -2,14 +2,25 @@
 
 use std::sync::Arc;
 
-use super::{Answered, Output, Outputs, Router, refused};
+use super::{Answered, Now, Output, Outputs, Router, refused};
 use crate::broker::auth::Action;
+use crate::broker::endpoints::Inbox;
 use crate::broker::message::{Message, Status};
 use crate::broker::queue::SessionId;
 
-/// What a function does with a request. An error is the status and text of the answer.
-pub(in crate::broker) type Handler =
-    Arc<dyn Fn(&Message) -> Result<Option<Message>, (Status, String)> + Send + Sync>;
+/// What a function gives. An error is the status and text of the answer.
+pub(in crate::broker) type Returned = Result<Option<Message>, (Status, String)>;
+
+pub(in crate::broker) type OwnHandler = Arc<dyn Fn(&Message) -> Returned + Send + Sync>;
+
+/// Who does what a function is for.
+#[derive(Clone)]
+pub(in crate::broker) enum Handler {
+    /// The program.
+    Own(OwnHandler),
+    /// Workers, which an endpoint gives the requests to.
+    Workers(Arc<Inbox>),
+}
 
 pub(super) struct Function {
     handler: Handler,
@@ -51,6 +62,14 @@ impl Router {
         self.functions.remove(name).is_some()
     }
 
+    /// Removes a function, if it is still that of these workers.
+    pub(in crate::broker) fn remove_workers(&mut self, name: &str, workers: &Arc<Inbox>) {
+        let of_these = |function: &Function| matches!(&function.handler, Handler::Workers(inbox) if Arc::ptr_eq(inbox, workers));
+        if self.functions.get(name).is_some_and(of_these) {
+            self.functions.remove(name);
+        }
+    }
+
     pub(in crate::broker) fn has_function(&self, name: &str) -> bool {
         self.functions.contains_key(name)
     }
@@ -90,7 +109,8 @@ impl Router {
         &mut self,
         session: SessionId,
         request: &Message,
-        result: Result<Option<Message>, (Status, String)>,
+        result: Returned,
+        now: Now,
         out: &mut Outputs,
     ) {
         if let Some(function) = request
@@ -112,6 +132,8 @@ impl Router {
             Ok(None) => request.reply(Status::Ok, ""),
             Err((status, text)) => request.reply(status, text),
         };
+        let kept = !message.status().is_retryable();
+        self.settle(session, request, &message, kept, now, out);
         self.answer(session, request, message, out);
     }
 }

@@ -12,21 +12,29 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use uuid::Uuid;
+
 use super::auth::{Action, Authenticator};
 use super::budget::{Budget, Charge};
+use super::dedupe;
+use super::endpoints::Shown;
 use super::message::{Message, MessageType, Status};
 use super::queue::{Config, Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
 use super::topics::{self, Topics};
 
 mod access;
 mod admin;
+mod again;
+mod dead_letters;
 mod functions;
+mod leases;
 mod publishing;
 mod queues;
 
 pub(super) use access::{BEFORE_LOGIN, Credentials};
-pub(super) use admin::QueueStatus;
-pub(super) use functions::Handler;
+pub(super) use admin::{QueueStatus, most_bytes};
+pub(super) use dead_letters::configure;
+pub(super) use functions::{Handler, OwnHandler, Returned};
 pub(super) use publishing::Publication;
 
 /// How much there may be of everything.
@@ -55,6 +63,10 @@ pub(super) struct Limits {
     pub(super) encrypt: bool,
     /// Whether clients may manage destinations without having logged in as an administrator.
     pub(super) open_admin: bool,
+    /// What is remembered of requests that may be made again.
+    pub(super) dedupe: dedupe::Limits,
+    /// How often clients have to say that they are alive; zero if they need not.
+    pub(super) heartbeat: Duration,
 }
 
 impl Default for Limits {
@@ -75,6 +87,8 @@ impl Default for Limits {
             compress_cutoff: None,
             encrypt: false,
             open_admin: false,
+            dedupe: dedupe::Limits::default(),
+            heartbeat: Duration::ZERO,
         }
     }
 }
@@ -91,17 +105,17 @@ pub(super) struct Now {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) message: Message,
-    _charge: Charge,
+    charge: Charge,
 }
 
 impl Entry {
     pub(super) fn new(message: Message, charge: Charge) -> Self {
-        Self {
-            message,
-            _charge: charge,
-        }
+        Self { message, charge }
     }
 }
+
+/// The priority of what says nothing of its own.
+const DEFAULT_PRIORITY: u8 = 4;
 
 impl Item for Entry {
     fn bytes(&self) -> usize {
@@ -115,6 +129,14 @@ impl Item for Entry {
     fn durable(&self) -> bool {
         self.message.is_durable()
     }
+
+    fn priority(&self) -> u8 {
+        leases::offered_number(&self.message, "priority").unwrap_or(DEFAULT_PRIORITY)
+    }
+
+    fn delay(&self) -> i64 {
+        leases::offered_number(&self.message, "delay").unwrap_or(0)
+    }
 }
 
 /// An item on its way to a client, and the queue it comes from.
@@ -123,6 +145,8 @@ impl Item for Entry {
 pub(super) struct InTransit {
     pub(super) queue: Arc<str>,
     pub(super) delivery: Delivery<Entry>,
+    /// How long its client keeps it once it has it; without, it is the client's for good.
+    pub(super) keep: Option<leases::Keep>,
 }
 
 /// Something to do.
@@ -173,7 +197,10 @@ pub(super) struct Router {
     sessions: HashMap<SessionId, Session>,
     waiting: HashMap<WaiterId, Waiting>,
     deadlines: BTreeSet<(Instant, WaiterId)>,
+    alarms: leases::Alarms,
     last_waiter: WaiterId,
+    /// The requests that are not done again.
+    window: again::Window,
     effects: Effects<Entry>,
     stats: Stats,
 }
@@ -184,6 +211,12 @@ struct Session {
     identity: access::Identity,
     temporary: BTreeSet<Arc<str>>,
     waiting: BTreeSet<WaiterId>,
+    /// What it does, if it is an endpoint.
+    endpoint: Option<Arc<Shown>>,
+    /// The same, by the ids of their requests.
+    ids: HashMap<Uuid, WaiterId>,
+    /// Queues in which it has had leases as long as itself.
+    leased: BTreeSet<Arc<str>>,
 }
 
 /// A request that waits at a queue.
@@ -211,8 +244,16 @@ pub struct Stats {
     pub expired: u64,
     /// Items that a circular queue let go.
     pub evicted: u64,
+    /// Items that were rejected, or tried too often.
+    pub failed_items: u64,
+    /// Items that went into the queue for dead letters of their queue.
+    pub dead_letters: u64,
+    /// Items that should have, but there was no room.
+    pub dead_letters_lost: u64,
     /// Function calls.
     pub calls: u64,
+    /// Requests that were not done because they had been made before.
+    pub duplicates: u64,
     /// Bytes of all messages that are held at this moment: in queues, for calls, and for clients that are slow to read.
     pub held_bytes: usize,
     /// Requests that were refused because that would have become more than
@@ -242,7 +283,9 @@ impl Router {
             sessions: HashMap::new(),
             waiting: HashMap::new(),
             deadlines: BTreeSet::new(),
+            alarms: leases::Alarms::default(),
             last_waiter: 0,
+            window: again::Window::new(limits.dedupe),
             effects: Effects::default(),
             stats: Stats::default(),
             budget: Budget::new(limits.memory),
@@ -287,21 +330,43 @@ impl Router {
         self.sessions.insert(session, Session::default());
     }
 
+    /// As [`open`](Self::open), for an endpoint that acts as a user, or may do everything without one.
+    pub(super) fn open_endpoint(
+        &mut self,
+        session: SessionId,
+        user: Option<Arc<str>>,
+        endpoint: Arc<Shown>,
+    ) {
+        let opened = Session {
+            identity: access::Identity::of_endpoint(user),
+            endpoint: Some(endpoint),
+            ..Session::default()
+        };
+        self.sessions.insert(session, opened);
+    }
+
+    /// Whether a session subscribes to anything.
+    pub(super) fn subscribes(&self, session: SessionId) -> bool {
+        self.topics.subscribes(session)
+    }
+
     /// A client is gone.
     pub(super) fn close(&mut self, id: SessionId, now: Now, out: &mut Outputs) {
         let Some(session) = self.sessions.remove(&id) else {
             return;
         };
         self.topics.drop_session(id);
-        let mut touched = BTreeSet::new();
+        let mut touched = session.leased;
         for waiter in session.waiting {
             if let Some(waiting) = self.forget(waiter) {
+                self.abandon(id, &waiting.request, now, out);
                 touched.insert(waiting.queue);
             }
         }
         for name in touched {
             if let Some(queue) = self.queues.get_mut(&name) {
                 queue.drop_session(id, now.ms, &mut self.effects);
+                self.alarms.set(&name, queue.next_event(), now);
             }
         }
         for name in session.temporary {
@@ -328,18 +393,27 @@ impl Router {
             MessageType::ClientConfig | MessageType::Authentication
         );
         self.stats.requests += u64::from(!beginning);
-        let answer = self
+        let recognised = self
             .admit(session, kind)
             .and_then(|()| self.check_size(&request))
-            .and_then(|()| self.decide(session, &request, now, out));
-        self.carry_out(now, out);
-        match answer {
-            Ok(None) => {}
-            Ok(Some(message)) => self.answer(session, &request, message, out),
+            .and_then(|()| self.recognise(session, &request, now, out));
+        let request = match recognised {
+            Ok(Some(request)) => request,
+            Ok(None) => return,
             Err(Refused(status, text)) => {
-                self.answer(session, &request, request.reply(status, text), out);
+                let answer = request.reply(status, text);
+                return self.answer(session, &request, answer, out);
             }
-        }
+        };
+        let answer = self.decide(session, &request, now, out);
+        self.carry_out(now, out);
+        let answer = match answer {
+            Ok(None) => return,
+            Ok(Some(answer)) => answer,
+            Err(Refused(status, text)) => request.reply(status, text),
+        };
+        self.settle(session, &request, &answer, answer.is_ok(), now, out);
+        self.answer(session, &request, answer, out);
     }
 
     fn check_size(&self, request: &Message) -> Answered<()> {
@@ -361,11 +435,18 @@ impl Router {
         match request.kind() {
             MessageType::Offer => self.offer(session, request, now),
             MessageType::Poll => self.poll(session, request, now, out),
+            MessageType::Ack | MessageType::Nack | MessageType::Extend => {
+                self.end_lease(session, request, now)
+            }
             MessageType::Request => self.call(session, request, out),
             MessageType::Publish => self.publish(session, request, now, out),
             MessageType::Subscribe => self.subscribe(session, request, now, out),
             MessageType::Unsubscribe => self.unsubscribe(session, request),
             MessageType::Authentication => self.log_in(session, request, out),
+            MessageType::Cancel => {
+                self.cancel(session, request.id(), now, out);
+                Ok(None)
+            }
             MessageType::Test | MessageType::Heartbeat => Ok(Some(request.reply(Status::Ok, ""))),
             _ => self.manage(session, request, now),
         }
@@ -403,17 +484,26 @@ impl Router {
 
     /// When [`timeout`](Self::timeout) is to be called.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first().map(|&(at, _)| at)
+        let waits = self.deadlines.first().map(|&(at, _)| at);
+        let waits = waits.into_iter().chain(self.window.deadline());
+        waits.chain(self.alarms.first()).min()
     }
 
-    /// Ends the waits whose time is over.
+    /// How often clients have to say that they are alive; zero if they need not.
+    pub(super) fn heartbeat(&self) -> Duration {
+        self.limits.heartbeat
+    }
+
+    /// Ends the waits whose time is over, and does what is due in queues.
     pub(super) fn timeout(&mut self, now: Now, out: &mut Outputs) {
+        self.window.expire(now);
         while let Some(&(at, waiter)) = self.deadlines.first()
             && at <= now.at
         {
             self.deadlines.pop_first();
             self.give_up(waiter, None, now, out);
         }
+        self.ring(now, out);
         self.carry_out(now, out);
     }
 
@@ -425,6 +515,15 @@ impl Router {
             self.give_up(waiter, Some(why), now, out);
         }
         self.carry_out(now, out);
+    }
+
+    /// A client takes a request back. If it does not wait, its answer is on its way.
+    fn cancel(&mut self, session: SessionId, id: Uuid, now: Now, out: &mut Outputs) {
+        let known = self.sessions.get(&session);
+        if let Some(&waiter) = known.and_then(|session| session.ids.get(&id)) {
+            let why = (Status::QueueAccessInterrupted, "it was taken back");
+            self.give_up(waiter, Some(why), now, out);
+        }
     }
 
     /// A wait is over without success, for this reason or because its time is over.
@@ -444,11 +543,13 @@ impl Router {
             // Its outcome is among the effects already.
             return;
         }
+        self.look_at(&waiting.queue, now);
         let (status, text) = why.unwrap_or_else(|| match waiting.request.kind() {
             MessageType::Poll => (Status::QueueEmpty, "nothing came into the queue in time"),
             _ => (Status::QueueFull, "no room came up in the queue in time"),
         });
         let answer = waiting.request.reply(status, text);
+        self.settle(waiting.session, &waiting.request, &answer, false, now, out);
         self.answer(waiting.session, &waiting.request, answer, out);
     }
 
@@ -483,6 +584,7 @@ impl Router {
     ) {
         if let Some(session) = self.sessions.get_mut(&waiter.session) {
             session.waiting.insert(waiter.id);
+            session.ids.insert(request.id(), waiter.id);
         }
         self.deadlines.extend(until.map(|at| (at, waiter.id)));
         // Of an offer the queue holds the rest.
@@ -506,6 +608,10 @@ impl Router {
         }
         if let Some(session) = self.sessions.get_mut(&waiting.session) {
             session.waiting.remove(&waiter);
+            let id = waiting.request.id();
+            if session.ids.get(&id) == Some(&waiter) {
+                session.ids.remove(&id);
+            }
         }
         Some(waiting)
     }
@@ -514,10 +620,7 @@ impl Router {
     fn carry_out(&mut self, now: Now, out: &mut Outputs) {
         while !self.effects.woken.is_empty() || !self.effects.dead.is_empty() {
             for dead in std::mem::take(&mut self.effects.dead) {
-                match dead.cause {
-                    super::queue::Cause::Expired => self.stats.expired += 1,
-                    super::queue::Cause::Evicted => self.stats.evicted += 1,
-                }
+                self.bury(dead, now);
             }
             for woken in std::mem::take(&mut self.effects.woken) {
                 self.woken(woken.waiter, woken.outcome, now, out);
@@ -540,6 +643,7 @@ impl Router {
                 let item = InTransit {
                     queue: waiting.queue,
                     delivery,
+                    keep: None,
                 };
                 // It may have lost the right while it waited.
                 match self.check_queue(waiting.session, Action::Poll, &item.queue) {
@@ -555,6 +659,7 @@ impl Router {
                 request.reply(Status::QueueNotFound, "the queue was removed meanwhile")
             }
         };
+        self.settle(waiting.session, request, &answer, answer.is_ok(), now, out);
         self.answer(waiting.session, request, answer, out);
     }
 

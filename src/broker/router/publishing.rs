@@ -35,7 +35,15 @@ impl Publication {
         }
     }
 
-    pub(in crate::broker) fn encoded(&self, encoding: Encoding) -> Bytes {
+    pub(in crate::broker) fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// As bytes, for a subscriber that has missed so many before this one.
+    pub(in crate::broker) fn encoded(&self, encoding: Encoding, missed: u64) -> Bytes {
+        if let Some(message) = self.after(missed) {
+            return encode(&message, encoding);
+        }
         let place = match encoding {
             Encoding::Json => &self.json,
             _ => &self.binary,
@@ -45,13 +53,26 @@ impl Publication {
             .clone()
     }
 
+    /// With the number that is missed, if any are, and if there is room for it.
+    fn after(&self, missed: u64) -> Option<Message> {
+        let counted = || {
+            self.message
+                .clone()
+                .with_header("missed", &missed.to_string())
+        };
+        (missed > 0).then(counted)?.ok()
+    }
+
     /// How long it is in the binary encoding.
     pub(in crate::broker) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// For a subscriber that reads gzip. The cutoff is the same for all of them.
-    pub(in crate::broker) fn packed(&self, cutoff: usize) -> Bytes {
+    /// As [`encoded`](Self::encoded), for one that reads gzip. The cutoff is the same for all of them.
+    pub(in crate::broker) fn packed(&self, cutoff: usize, missed: u64) -> Bytes {
+        if let Some(message) = self.after(missed) {
+            return encode_packed(&message, cutoff);
+        }
         self.packed
             .get_or_init(|| encode_packed(&self.message, cutoff))
             .clone()
@@ -181,17 +202,16 @@ fn pattern(name: &str) -> Answered<Pattern> {
 /// How a subscriber wants to be served when it is slow: the headers `overflow` and `depth`.
 fn policy(request: &Message) -> Answered<Policy> {
     let mut policy = Policy::default();
-    match request.header("overflow") {
-        None => {}
-        Some("drop-oldest") => policy.overflow = Overflow::DropOldest,
-        Some("drop-newest") => policy.overflow = Overflow::DropNewest,
-        Some("disconnect") => policy.overflow = Overflow::Disconnect,
-        Some(other) => {
-            let text = format!(
-                "overflow cannot be {other:?}: drop-oldest, drop-newest or disconnect is allowed"
-            );
-            return refused(Status::BadRequest, text);
-        }
+    if let Some(overflow) = request.header("overflow") {
+        policy.overflow = match Overflow::from_name(overflow) {
+            Some(overflow) => overflow,
+            None => {
+                let text = format!(
+                    "overflow cannot be {overflow:?}: drop-oldest, drop-newest or disconnect is allowed"
+                );
+                return refused(Status::BadRequest, text);
+            }
+        };
     }
     if let Some(depth) = request.header("depth") {
         policy.depth = match depth.parse() {

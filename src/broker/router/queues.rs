@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::leases::{Keep, check_offer, with_lease};
 use super::{Answered, Entry, InTransit, Now, Output, Outputs, Router, refused};
 use crate::broker::auth::Action;
 use crate::broker::message::{Message, Status};
@@ -14,6 +15,7 @@ impl Router {
         request: &Message,
         now: Now,
     ) -> Answered<Option<Message>> {
+        check_offer(request)?;
         let (name, waiter) = self.line_up(session, Action::Offer, request, now)?;
         let item = Entry::new(request.clone(), self.charge(request)?);
         let Some(queue) = self.queues.get_mut(&name) else {
@@ -21,7 +23,9 @@ impl Router {
         };
         let until = waiter.map(|(_, until)| until);
         let waiter = waiter.map(|(waiter, _)| waiter);
-        match queue.offer(item, waiter, now.ms, &mut self.effects) {
+        let offered = queue.offer(item, waiter, now.ms, &mut self.effects);
+        self.alarms.set(&name, queue.next_event(), now);
+        match offered {
             Offered::Done => Ok(Some(request.reply(Status::Ok, ""))),
             Offered::Waiting => {
                 if let (Some(waiter), Some(until)) = (waiter, until) {
@@ -59,19 +63,18 @@ impl Router {
         let Some(queue) = self.queues.get_mut(&name) else {
             return refused(Status::QueueNotFound, not_found(&name));
         };
-        if queue.config().owner.is_some_and(|owner| owner != session) {
-            return refused(
-                Status::NoPermission,
-                format!("only the client that made the queue {name} may poll it"),
-            );
-        }
+        check_owner(queue, session, &name)?;
+        Keep::wanted(session, request, queue.config())?;
         let until = waiter.map(|(_, until)| until);
         let waiter = waiter.map(|(waiter, _)| waiter);
-        match queue.poll(waiter, now.ms, &mut self.effects) {
+        let polled = queue.poll(waiter, now.ms, &mut self.effects);
+        self.alarms.set(&name, queue.next_event(), now);
+        match polled {
             Polled::Item(delivery) => {
                 let item = InTransit {
                     queue: name,
                     delivery,
+                    keep: None,
                 };
                 self.hand_out(session, request, item, now, out);
                 Ok(None)
@@ -133,14 +136,21 @@ impl Router {
         &mut self,
         session: SessionId,
         request: &Message,
-        item: InTransit,
+        mut item: InTransit,
         now: Now,
         out: &mut Outputs,
     ) {
         if !self.sessions.contains_key(&session) {
             return self.undelivered(item, now, out);
         }
-        let message = item.delivery.item().message.clone();
+        let mut message = item.delivery.item().message.clone();
+        let config = self.queues.get(&item.queue).map(Queue::config);
+        // A poll that asks for something unusable was refused when it came.
+        let keep = config.and_then(|config| Keep::wanted(session, request, config).ok());
+        item.keep = keep.flatten();
+        if item.keep.is_some() {
+            message = with_lease(message, &item);
+        }
         out.push(Output::Answer {
             session,
             message: message.into_response(request.id(), Status::Ok),
@@ -149,8 +159,10 @@ impl Router {
     }
 
     /// An item has reached its client.
-    pub(in crate::broker) fn delivered(&mut self, item: InTransit) {
-        if let Some(queue) = self.queues.get_mut(&item.queue) {
+    pub(in crate::broker) fn delivered(&mut self, item: InTransit, now: impl FnOnce() -> Now) {
+        if let Some(keep) = item.keep {
+            self.leased(item, keep, now());
+        } else if let Some(queue) = self.queues.get_mut(&item.queue) {
             queue.acknowledge(item.delivery);
         }
     }
@@ -159,9 +171,21 @@ impl Router {
     pub(in crate::broker) fn undelivered(&mut self, item: InTransit, now: Now, out: &mut Outputs) {
         if let Some(queue) = self.queues.get_mut(&item.queue) {
             queue.put_back(item.delivery, now.ms, &mut self.effects);
+            self.alarms.set(&item.queue, queue.next_event(), now);
             self.carry_out(now, out);
         }
     }
+}
+
+/// Refuses who did not make a temporary queue.
+pub(super) fn check_owner(queue: &Queue<Entry>, session: SessionId, name: &str) -> Answered<()> {
+    if queue.config().owner.is_some_and(|owner| owner != session) {
+        return refused(
+            Status::NoPermission,
+            format!("only the client that made the queue {name} may poll it"),
+        );
+    }
+    Ok(())
 }
 
 pub(super) fn not_found(name: &str) -> String {

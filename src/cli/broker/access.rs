@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wirebird::{Host, Transport, Url};
+use wirebird::{Transport, Url};
 
 use super::super::failure::Failure;
 use super::DEFAULT_URL;
@@ -52,7 +52,7 @@ impl Access {
     }
 
     pub(super) fn is_reached_from_outside(&self) -> bool {
-        self.0.iter().any(is_outside)
+        !self.0.iter().all(Url::is_local)
     }
 
     /// Refuses what lacks a certificate, and what strangers could use.
@@ -73,7 +73,7 @@ impl Access {
             }
             let keys = config.client_keys.is_some();
             let knows_clients = users || keys || uses_tls(url) && config.tls.ca.is_some();
-            if is_outside(url) && !(encrypts && knows_clients) && !config.insecure {
+            if !(url.is_local() || encrypts && knows_clients || config.insecure) {
                 return Err(Failure::input(format_args!(
                     "{url} can be reached from other machines, and anybody there could use the broker: \
                      have them log in with --authenticator and --encrypt, or name their keys with --client-key, or listen at tls+tcp with --tls-cert and \
@@ -95,17 +95,6 @@ fn crosses_network(url: &Url) -> bool {
         url.transport(),
         Transport::Ipc | Transport::Abstract | Transport::Inproc | Transport::Descriptor
     )
-}
-
-/// Whether other machines may reach a listener there.
-fn is_outside(url: &Url) -> bool {
-    crosses_network(url)
-        && match url.host_kind() {
-            Host::V4(address) => !address.is_loopback(),
-            Host::V6(address, _) => !address.is_loopback(),
-            Host::Name(name) => name != "localhost",
-            _ => true,
-        }
 }
 
 #[cfg(test)]

@@ -2,18 +2,21 @@
 //!
 //! What is wrong in it is told with the file, the line and the reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
-use wirebird::broker::{AuthError, PublicKey, QueueType, check_name, is_reserved};
+use wirebird::broker::{AuthError, PublicKey, QueueOptions, QueueType, check_name, is_reserved};
 
+use super::super::client::seconds;
 use super::super::failure::Failure;
 use super::super::size::{MaybeSize, Size};
+use super::endpoints::Endpoint;
 
 /// What a file may say. The keys have the names of the command line's options.
 #[derive(Debug, Default, Deserialize)]
@@ -43,6 +46,7 @@ pub(super) struct Config {
     pub(super) max_temporary_queues: Option<usize>,
     pub(super) queues: BTreeMap<Name, Queue>,
     pub(super) topics: Vec<Spanned<String>>,
+    pub(super) endpoints: Vec<Endpoint>,
 }
 
 /// The files for TLS.
@@ -77,6 +81,38 @@ pub(super) struct Queue {
     pub(super) capacity: usize,
     #[serde(default)]
     pub(super) max_bytes: Option<Size>,
+    pub(super) dead_letter: Option<String>,
+    pub(super) max_attempts: Option<u32>,
+    #[serde(default, deserialize_with = "time")]
+    pub(super) backoff: Option<Duration>,
+    #[serde(default, deserialize_with = "time")]
+    pub(super) max_backoff: Option<Duration>,
+    #[serde(default, deserialize_with = "time")]
+    pub(super) expiry: Option<Duration>,
+}
+
+impl Queue {
+    pub(super) fn options(&self) -> QueueOptions {
+        /// To which waits grow unless something else is said.
+        const CAP: Duration = Duration::from_secs(3600);
+        let mut options = QueueOptions::new(self.capacity).queue_type(self.kind.into());
+        if let Some(Size(bytes)) = self.max_bytes {
+            options = options.max_bytes(bytes);
+        }
+        if let Some(queue) = &self.dead_letter {
+            options = options.dead_letter(queue);
+        }
+        if let Some(attempts) = self.max_attempts {
+            options = options.max_attempts(attempts);
+        }
+        if let Some(base) = self.backoff {
+            options = options.backoff(base, self.max_backoff.unwrap_or_else(|| CAP.max(base)));
+        }
+        if let Some(time) = self.expiry {
+            options = options.expiry(time);
+        }
+        options
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -123,6 +159,14 @@ fn capacity<'de, D: Deserializer<'de>>(from: D) -> Result<usize, D::Error> {
     Ok(capacity)
 }
 
+/// A number of seconds.
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let number = f64::deserialize(from)?;
+    seconds(&number.to_string())
+        .map(Some)
+        .map_err(D::Error::custom)
+}
+
 /// A size that messages may be limited to.
 pub(super) fn message_size(text: &str) -> Result<Size, String> {
     check_message_size(text.parse()?)
@@ -148,6 +192,28 @@ impl Config {
         self.encrypt || self.client_keys.is_some()
     }
 
+    /// The queues, each behind the one for its dead letters.
+    pub(super) fn queues_in_order(&self) -> Vec<(&Name, &Queue)> {
+        let mut left: Vec<_> = self.queues.iter().collect();
+        let mut ordered = Vec::with_capacity(left.len());
+        while !left.is_empty() {
+            let names: BTreeSet<_> = left.iter().map(|(name, _)| &*name.0).collect();
+            let free = |(_, queue): &(&Name, &Queue)| {
+                let dead_letter = queue.dead_letter.as_deref();
+                dead_letter.is_none_or(|name| !names.contains(name))
+            };
+            let (free, bound): (Vec<_>, Vec<_>) = left.into_iter().partition(free);
+            if free.is_empty() {
+                // They wait for each other, which the broker refuses.
+                ordered.extend(bound);
+                break;
+            }
+            ordered.extend(free);
+            left = bound;
+        }
+        ordered
+    }
+
     /// Reads a file. The files it names are beside it, unless they are named from the root.
     pub(super) fn read(file: &Path) -> Result<Self, Failure> {
         let shown = file.display();
@@ -156,10 +222,11 @@ impl Config {
         let mut config = Self::parse(&text)
             .map_err(|(line, reason)| Failure::input(format_args!("{shown}:{line}: {reason}")))?;
         let directory = file.parent().unwrap_or_else(|| Path::new(""));
-        let tls = &mut config.tls;
-        let (users, identity) = (&mut config.authenticator, &mut config.identity);
-        let named = [users, identity, &mut tls.cert, &mut tls.key, &mut tls.ca];
-        for path in named.into_iter().flatten() {
+        let others = config.endpoints.iter_mut().map(|one| &mut one.tls);
+        let tls = others.flatten().chain([&mut config.tls]);
+        let tls = tls.flat_map(|tls| [&mut tls.cert, &mut tls.key, &mut tls.ca]);
+        let named = tls.chain([&mut config.authenticator, &mut config.identity]);
+        for path in named.flatten() {
             *path = directory.join(&path);
         }
         Ok(config)
@@ -179,6 +246,10 @@ impl Config {
             // The parser would name the line in which the list begins.
             let name = Name::try_from(topic.get_ref().clone());
             name.map_err(|reason| at(topic.span().start, reason))?;
+        }
+        for endpoint in &config.endpoints {
+            let checked = endpoint.check();
+            checked.map_err(|(start, reason)| at(start, reason))?;
         }
         Ok(config)
     }
@@ -222,6 +293,14 @@ mod tests {
             [queues]
             jobs = { capacity = 100, max-bytes = "1MB" }
             "orders/new" = { type = "circular", capacity = 5 }
+
+            [queues.work]
+            capacity = 7
+            dead-letter = "jobs"
+            max-attempts = 3
+            backoff = 1
+            max-backoff = 2.5
+            expiry = 0.5
             "#,
         )
         .unwrap();
@@ -243,7 +322,41 @@ mod tests {
         assert_eq!(queues[1].1.capacity, 5);
         assert_eq!(queues[0].1.max_bytes, Some(Size(1 << 20)));
         assert_eq!(queues[1].1.max_bytes, None);
+        let millis = Duration::from_millis;
+        let work = QueueOptions::new(7)
+            .dead_letter("jobs")
+            .max_attempts(3)
+            .backoff(millis(1000), millis(2500))
+            .expiry(millis(500));
+        assert_eq!(queues[2].1.options(), work);
         assert_eq!(config.topics[0].get_ref(), "news");
+    }
+
+    #[test]
+    fn the_files_in_the_manual_are_right() {
+        let manual = include_str!("../../../docs/broker.md");
+        let files = manual.split("```toml\n").skip(1);
+        let files: Vec<_> = files.filter_map(|rest| rest.split("```").next()).collect();
+        assert!(files.len() >= 2);
+        for file in files {
+            Config::parse(file).unwrap();
+        }
+    }
+
+    #[test]
+    fn queues_come_behind_those_for_their_dead_letters() {
+        let config = Config::parse(
+            "[queues]
+            a = { capacity = 1, dead-letter = 'c' }
+            b = { capacity = 1, dead-letter = 'elsewhere' }
+            c = { capacity = 1, dead-letter = 'd' }
+            d = { capacity = 1 }
+            e = { capacity = 1, dead-letter = 'e' }",
+        );
+        let config = config.unwrap();
+        let order = config.queues_in_order().into_iter();
+        let order: Vec<_> = order.map(|(name, _)| &*name.0).collect();
+        assert_eq!(order, ["b", "d", "c", "a", "e"]);
     }
 
     #[test]
@@ -285,6 +398,11 @@ mod tests {
                 4,
                 "[queues]\na = { capacity = 1 }\na = { capacity = 1 }",
                 "duplicate key",
+            ),
+            (
+                3,
+                "[queues]\na = { capacity = 1, backoff = -1 }",
+                "a number of seconds",
             ),
             (
                 3,

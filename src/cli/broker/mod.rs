@@ -2,6 +2,7 @@
 
 mod access;
 mod config;
+mod endpoints;
 mod reload;
 
 use std::io::{self, Write};
@@ -11,8 +12,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use wirebird::broker::{Broker, BrokerOptions, Error, Identity, PublicKey, QueueOptions};
-use wirebird::{Listener, TlsAuth, TlsConfig, Url};
+use wirebird::broker::{Broker, BrokerOptions, Error, Identity, PublicKey};
+use wirebird::{EndpointOptions, Listener, TlsAuth, TlsConfig, Url};
 
 use super::buffers::Buffers;
 use super::failure::{Failure, exit};
@@ -172,6 +173,9 @@ fn run(command: Command) -> Result<(), Failure> {
     let urls = config.listen.take().unwrap_or_else(access::default_urls);
     let access = Access::of(&urls)?;
     access.check(&config)?;
+    for endpoint in &config.endpoints {
+        endpoint.check_access(&config)?;
+    }
     let tls = tls_config(&config.tls)?;
     let files = Files::read(config.authenticator.take(), config.tls.clone())?;
     // Before anybody is served, so that no signal finds the broker unprepared.
@@ -196,7 +200,11 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         listeners.push(listener);
     }
-    announce(&listeners).map_err(|error| Failure::failed(format_args!("Cannot write: {error}")))?;
+    let mut places: Vec<String> = listeners.iter().map(Listener::url).collect();
+    for endpoint in &config.endpoints {
+        places.extend(endpoint.attach(&broker, &config, tls.as_ref())?);
+    }
+    announce(&places).map_err(|error| Failure::failed(format_args!("Cannot write: {error}")))?;
 
     while signals.wait() == Told::Reload {
         match files.reload(&secure) {
@@ -255,12 +263,8 @@ fn options(config: &Config, local: bool) -> BrokerOptions {
 
 /// Makes the queues and topics of the configuration.
 fn create(broker: &Broker, config: &Config) -> Result<(), Failure> {
-    for (name, queue) in &config.queues {
-        let mut options = QueueOptions::new(queue.capacity).queue_type(queue.kind.into());
-        if let Some(Size(bytes)) = queue.max_bytes {
-            options = options.max_bytes(bytes);
-        }
-        let created = broker.create_queue_with(&name.0, &options);
+    for (name, queue) in config.queues_in_order() {
+        let created = broker.create_queue_with(&name.0, &queue.options());
         created.map_err(|error| unusable(error).about(format_args!("queue {}", name.0)))?;
     }
     for topic in &config.topics {
@@ -305,11 +309,23 @@ fn listen(
     tls: Option<&TlsConfig>,
 ) -> Result<Listener, Error> {
     let listener = broker.listener(&url.to_string())?;
+    listener.set_options(&listening(listener.options(), url, config, tls))?;
+    listener.start()?;
+    Ok(listener)
+}
+
+/// What is in force for all that listens: the certificate, the pages that browsers may come from, and the buffers.
+fn listening(
+    options: EndpointOptions,
+    url: &Url,
+    config: &Config,
+    tls: Option<&TlsConfig>,
+) -> EndpointOptions {
     let buffers = Buffers {
         send: config.socket_snd_buf_size,
         recv: config.socket_rcv_buf_size,
     };
-    let mut options = buffers.apply(listener.options());
+    let mut options = buffers.apply(options);
     if uses_tls(url)
         && let Some(tls) = tls
     {
@@ -321,15 +337,14 @@ fn listen(
     } else if !config.origins.iter().any(|origin| origin == "*") {
         options = options.ws_origins(&config.origins);
     }
-    listener.set_options(&options)?;
-    listener.start()?;
-    Ok(listener)
+    options
 }
 
-fn announce(listeners: &[Listener]) -> io::Result<()> {
+/// Says where peers may come, and then that they may.
+fn announce(places: &[String]) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    for listener in listeners {
-        writeln!(out, "Listening at: {}", listener.url())?;
+    for place in places {
+        writeln!(out, "Listening at: {place}")?;
     }
     writeln!(out, "Ready")?;
     out.flush()

@@ -138,6 +138,15 @@ impl Session {
         print(&[text.as_bytes()])
     }
 
+    /// Prints a line by itself; as a JSON string with `--json`.
+    pub(super) fn print_line(&self, text: &str) -> Result<(), Failure> {
+        if self.json {
+            let json = serde_json::to_string(text).map_err(Failure::failed)?;
+            return print(&[json.as_bytes(), b"\n"]);
+        }
+        print(&[text.as_bytes(), b"\n"])
+    }
+
     /// Prints the message in an answer, which [`ask`](Self::ask) has done if it is to be JSON.
     pub(super) fn show_answer(&self, answer: &Message) -> Result<(), Failure> {
         if self.json {
@@ -174,13 +183,17 @@ pub(in crate::cli) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
 }
 
+/// A time in milliseconds, given in seconds.
+pub(super) fn millis(text: &str) -> Result<i64, String> {
+    i64::try_from(seconds(text)?.as_millis()).map_err(|error| error.to_string())
+}
+
 /// A time to wait, in milliseconds as the protocol has it.
 pub(super) fn wait(text: &str) -> Result<i64, String> {
     if text == "forever" {
         return Ok(-1);
     }
-    let wait = seconds(text).map_err(|allowed| format!("{allowed}, and so is forever"))?;
-    i64::try_from(wait.as_millis()).map_err(|error| error.to_string())
+    millis(text).map_err(|allowed| format!("{allowed}, and so is forever"))
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@ use wirebird::broker::{Message, MessageType};
 
 use super::super::failure::Failure;
 use super::super::size::Size;
-use super::connection::{Connection, Session};
+use super::connection::{Connection, Session, millis};
 use super::table::{columns, plain};
 
 pub(super) const QUEUE_EXAMPLES: &str = "Examples:
   wirebird queue create jobs --capacity 10000
+  wirebird queue create jobs --dead-letter jobs.dead --max-attempts 5 --backoff 1
   wirebird queue list
   wirebird queue status jobs --json";
 
@@ -34,6 +35,21 @@ pub(in crate::cli) enum Queue {
         /// Bytes of messages it holds at most, such as 5MB [default: what the broker says]
         #[arg(long, value_name = "SIZE")]
         max_bytes: Option<Size>,
+        /// Put messages that fail or expire into this queue, which has to exist
+        #[arg(long, value_name = "QUEUE")]
+        dead_letter: Option<String>,
+        /// Give up on a message that was leased so often; 0 is never
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+        max_attempts: Option<u32>,
+        /// Have a message that failed wait so long, and twice as long each further time
+        #[arg(long, value_name = "SECONDS", value_parser = millis)]
+        backoff: Option<i64>,
+        /// The longest of these waits [default: 3600]
+        #[arg(long, value_name = "SECONDS", value_parser = millis, requires = "backoff")]
+        max_backoff: Option<i64>,
+        /// Let messages expire after so long which say nothing of their own
+        #[arg(long, value_name = "SECONDS", value_parser = millis)]
+        expiry: Option<i64>,
         #[command(flatten)]
         connection: Connection,
     },
@@ -52,6 +68,17 @@ pub(in crate::cli) enum Queue {
     /// Throws away what a queue holds, and prints how many messages that were
     #[command(after_help = "Example:\n  wirebird queue purge jobs")]
     Purge(Named),
+    /// Moves dead letters back to the queues that they came from, and prints how many
+    #[command(after_help = "Example:\n  wirebird queue redrive jobs.dead")]
+    Redrive {
+        /// The queue with the dead letters
+        name: String,
+        /// Move them into this queue instead
+        #[arg(long, value_name = "QUEUE")]
+        to: Option<String>,
+        #[command(flatten)]
+        connection: Connection,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +128,11 @@ impl Queue {
                 capacity,
                 circular,
                 max_bytes,
+                dead_letter,
+                max_attempts,
+                backoff,
+                max_backoff,
+                expiry,
                 connection,
             } => {
                 let kind = if *circular { "CIRCULAR" } else { "BOUNDED" };
@@ -109,6 +141,11 @@ impl Queue {
                     "capacity": capacity,
                     "type": kind,
                     "max-bytes": max_bytes.map(|size| size.0),
+                    "dead-letter": dead_letter,
+                    "max-attempts": max_attempts,
+                    "backoff": backoff,
+                    "max-backoff": max_backoff,
+                    "expiry": expiry,
                 });
                 let message = Message::data(None, "", fields).map_err(Failure::input)?;
                 let session = connection.open()?;
@@ -124,6 +161,17 @@ impl Queue {
             Self::Purge(named) => {
                 let (session, answer) = named.ask(MessageType::PurgeQueue)?;
                 session.tell(&format!("{}\n", plain(&data(&answer)?["purged"])))
+            }
+            Self::Redrive {
+                name,
+                to,
+                connection,
+            } => {
+                let message = Message::data(None, "", json!({ "to": to }));
+                let message = message.map_err(Failure::input)?;
+                let session = connection.open()?;
+                let answer = session.ask(message, MessageType::RedriveQueue, &**name)?;
+                session.tell(&format!("{}\n", plain(&data(&answer)?["moved"])))
             }
             Self::List { connection } => {
                 let session = connection.open()?;
@@ -155,7 +203,10 @@ impl Status {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let session = self.connection.open()?;
         let answer = session.request(MessageType::ServerStatus, None)?;
-        session.tell(&pairs(&data(&answer)?))
+        let mut status = data(&answer)?;
+        let endpoints = status.as_object_mut();
+        let endpoints = endpoints.and_then(|members| members.remove("endpoints"));
+        session.tell(&(pairs(&status) + &self::endpoints(&endpoints.unwrap_or_default())))
     }
 }
 
@@ -174,7 +225,7 @@ fn pairs(object: &Value) -> String {
 
 /// A queue, what matters most in front.
 fn queue(status: &Value) -> String {
-    const KEYS: [&str; 9] = [
+    const KEYS: [&str; 12] = [
         "name",
         "exists",
         "type",
@@ -182,6 +233,9 @@ fn queue(status: &Value) -> String {
         "size",
         "bytes",
         "max-bytes",
+        "delayed",
+        "in-flight",
+        "dead-letter",
         "temporary",
         "durable",
     ];
@@ -190,9 +244,30 @@ fn queue(status: &Value) -> String {
 }
 
 fn queues(list: &Value) -> String {
-    const KEYS: [&str; 5] = ["name", "type", "capacity", "size", "bytes"];
-    let mut rows = vec![KEYS.map(str::to_uppercase).to_vec()];
-    let queues = list.as_array().into_iter().flatten();
-    rows.extend(queues.map(|queue| KEYS.map(|key| plain(&queue[key])).to_vec()));
+    table(list, ["name", "type", "capacity", "size", "bytes"])
+}
+
+/// Nothing if there are none.
+fn endpoints(list: &Value) -> String {
+    if list.as_array().is_none_or(Vec::is_empty) {
+        return String::new();
+    }
+    const KEYS: [&str; 7] = [
+        "kind",
+        "destination",
+        "peers",
+        "received",
+        "sent",
+        "refused",
+        "trouble",
+    ];
+    format!("\n{}", table(list, KEYS))
+}
+
+/// The members of a list, one to a line.
+fn table<const N: usize>(list: &Value, keys: [&str; N]) -> String {
+    let mut rows = vec![keys.map(str::to_uppercase).to_vec()];
+    let members = list.as_array().into_iter().flatten();
+    rows.extend(members.map(|member| keys.map(|key| plain(&member[key])).to_vec()));
     columns(&rows)
 }

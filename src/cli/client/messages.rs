@@ -8,7 +8,7 @@ use wirebird::broker::{ExpiryUnit, Message, MessageType};
 
 use super::super::failure::Failure;
 use super::super::signals::Signals;
-use super::connection::{Connection, failure, wait};
+use super::connection::{Connection, failure, millis, wait};
 use super::content::Content;
 
 #[derive(Debug, Args)]
@@ -33,6 +33,12 @@ pub(in crate::cli) struct Offer {
     /// Keep the message over a restart, in a queue that does
     #[arg(long)]
     durable: bool,
+    /// Higher ones are served first, 0 to 9 [default: 4]
+    #[arg(long, value_parser = clap::value_parser!(u8).range(..=9))]
+    priority: Option<u8>,
+    /// Let nobody have the message for so long
+    #[arg(long, value_name = "SECONDS", value_parser = millis)]
+    delay: Option<i64>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -40,7 +46,8 @@ pub(in crate::cli) struct Offer {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   wirebird poll jobs
-  wirebird poll jobs --wait forever --count 10 --json")]
+  wirebird poll jobs --wait forever --count 10 --json
+  wirebird poll jobs --lease 60")]
 pub(in crate::cli) struct Poll {
     /// The queue
     queue: String,
@@ -50,6 +57,43 @@ pub(in crate::cli) struct Poll {
     /// Take so many messages
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     count: u64,
+    /// Have each message back in the queue after so long unless it is acknowledged; prints what ack wants on the line
+    /// behind it
+    #[arg(long, value_name = "SECONDS", value_parser = millis)]
+    lease: Option<i64>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  wirebird ack jobs 5000000000000000-9c1ee7cdd4b1f17a")]
+pub(in crate::cli) struct Ack {
+    #[command(flatten)]
+    leased: Leased,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  wirebird nack jobs 5000000000000000-9c1ee7cdd4b1f17a --delay 10
+  wirebird nack jobs 5000000000000000-9c1ee7cdd4b1f17a --dead-letter")]
+pub(in crate::cli) struct Nack {
+    #[command(flatten)]
+    leased: Leased,
+    /// Have it wait so long, rather than as long as the queue would
+    #[arg(long, value_name = "SECONDS", value_parser = millis, conflicts_with = "dead_letter")]
+    delay: Option<i64>,
+    /// Do not try it again
+    #[arg(long)]
+    dead_letter: bool,
+}
+
+/// A message that a poll has leased.
+#[derive(Debug, Args)]
+struct Leased {
+    /// The queue
+    queue: String,
+    /// What poll --lease has printed
+    token: String,
     #[command(flatten)]
     connection: Connection,
 }
@@ -100,6 +144,12 @@ impl Offer {
             let expires = message.with_expires_in(seconds, ExpiryUnit::Seconds);
             message = expires.map_err(Failure::input)?;
         }
+        if let Some(priority) = self.priority {
+            message = header(message, "priority", priority)?;
+        }
+        if let Some(delay) = self.delay {
+            message = header(message, "delay", delay)?;
+        }
         let message = message
             .with_timeout(self.wait)
             .and_then(|message| message.with_reply_to(self.reply_to.as_deref()))
@@ -115,13 +165,66 @@ impl Poll {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let ask = Message::plain_text(None, "", "").and_then(|ask| ask.with_timeout(self.wait));
         let ask = ask.map_err(Failure::input)?;
+        let ask = match self.lease {
+            Some(lease) => header(ask, "lease", lease)?,
+            None => header(ask, "confirm", true)?,
+        };
         let session = self.connection.open()?;
         for _ in 0..self.count {
             let message = session.ask(ask.clone(), MessageType::Poll, &*self.queue)?;
             session.show_answer(&message)?;
+            let Some(token) = message.header("lease-token") else {
+                continue;
+            };
+            if self.lease.is_some() {
+                session.print_line(token)?;
+            } else {
+                // The broker keeps it until it was printed.
+                let ask = leased(token)?.addressed_to(MessageType::Ack, &*self.queue);
+                let ask = ask.map_err(Failure::input)?;
+                session.client.request_oneway(ask).map_err(failure)?;
+            }
         }
         Ok(())
     }
+}
+
+impl Ack {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let ask = leased(&self.leased.token)?;
+        self.leased.say(ask, MessageType::Ack)
+    }
+}
+
+impl Nack {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let mut ask = leased(&self.leased.token)?;
+        if let Some(delay) = self.delay {
+            ask = header(ask, "delay", delay)?;
+        }
+        if self.dead_letter {
+            ask = header(ask, "dead-letter", true)?;
+        }
+        self.leased.say(ask, MessageType::Nack)
+    }
+}
+
+impl Leased {
+    fn say(&self, ask: Message, kind: MessageType) -> Result<(), Failure> {
+        let session = self.connection.open()?;
+        session.ask(ask, kind, &*self.queue).map(drop)
+    }
+}
+
+fn leased(token: &str) -> Result<Message, Failure> {
+    let empty = Message::plain_text(None, "", "").map_err(Failure::input)?;
+    header(empty, "lease-token", token)
+}
+
+fn header(message: Message, key: &str, value: impl ToString) -> Result<Message, Failure> {
+    message
+        .with_header(key, &value.to_string())
+        .map_err(Failure::input)
 }
 
 impl Publish {

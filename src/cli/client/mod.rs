@@ -32,6 +32,10 @@ pub(super) enum Command {
     Offer(messages::Offer),
     /// Takes messages out of a queue and prints them
     Poll(messages::Poll),
+    /// Says that a message which was polled with --lease is done with
+    Ack(messages::Ack),
+    /// Says that a message which was polled with --lease is not wanted
+    Nack(messages::Nack),
     /// Publishes a message on a topic
     Publish(messages::Publish),
     /// Prints what is published on a topic
@@ -47,6 +51,8 @@ pub(super) fn main(command: &Command) -> ExitCode {
         Command::Status(command) => command.run(),
         Command::Offer(command) => command.run(),
         Command::Poll(command) => command.run(),
+        Command::Ack(command) => command.run(),
+        Command::Nack(command) => command.run(),
         Command::Publish(command) => command.run(),
         Command::Subscribe(command) => command.run(),
         Command::Call(command) => command.run(),

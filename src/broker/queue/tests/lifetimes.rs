@@ -15,14 +15,14 @@ fn what_is_put_back_takes_its_old_place_in_whatever_order_it_comes() {
 }
 
 #[test]
-fn what_is_put_back_goes_to_a_poll_that_waits_and_counts_its_attempts() {
+fn what_is_put_back_goes_to_a_poll_that_waits_and_has_not_been_tried() {
     let mut bench = Bench::holding(Config::bounded(1), [1]);
     let first = bench.take();
     assert_eq!(first.attempts(), 1);
     assert_eq!(bench.poll(waiter(1, 1)), Polled::Waiting);
     bench.put_back(first);
     let woken = bench.woken();
-    assert!(matches!(&woken[..], [(1, Outcome::Got(again))] if again.attempts() == 2));
+    assert!(matches!(&woken[..], [(1, Outcome::Got(again))] if again.attempts() == 1));
 }
 
 #[test]
@@ -65,12 +65,12 @@ fn what_has_expired_makes_room_for_offers() {
     let mut bench = Bench::new(Config::bounded(1));
     assert_eq!(bench.offer(expiring(1, 50), TRY), Offered::Done);
     assert_eq!(bench.offer(letter(2), waiter(2, 1)), Offered::Waiting);
-    assert_eq!(bench.queue.next_expiry(), Some(50));
-    bench.queue.expire(49, &mut bench.effects);
+    assert_eq!(bench.queue.next_event(), Some(50));
+    bench.queue.advance(49, &mut bench.effects);
     assert_eq!(bench.woken(), []);
-    bench.queue.expire(50, &mut bench.effects);
+    bench.queue.advance(50, &mut bench.effects);
     assert_eq!(bench.woken(), [(2, Outcome::Accepted)]);
-    assert_eq!(bench.queue.next_expiry(), None);
+    assert_eq!(bench.queue.next_event(), None);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn what_is_handed_out_expires_no_more() {
     let mut bench = Bench::new(Config::bounded(1));
     assert_eq!(bench.offer(expiring(1, 50), TRY), Offered::Done);
     let _delivery = bench.take();
-    assert_eq!(bench.queue.next_expiry(), None);
+    assert_eq!(bench.queue.next_event(), None);
 }
 
 // ---- durable items ----
@@ -116,7 +116,7 @@ fn only_durable_items_come_back_after_a_restart_and_none_that_was_polled() {
 
     let mut restarted = Bench::durable(&log);
     for (seq, item) in log.kept() {
-        assert!(restarted.queue.restore(seq, item, 0));
+        assert!(restarted.queue.restore(seq, item, Meta::default()));
     }
     assert_eq!(restarted.drain(), [2, 4]);
     assert_eq!(log.kept(), []);
@@ -142,7 +142,7 @@ fn what_has_expired_or_was_purged_does_not_come_back_after_a_restart() {
     for item in [short, durable(2)] {
         assert_eq!(bench.offer(item, TRY), Offered::Done);
     }
-    bench.queue.expire(5, &mut bench.effects);
+    bench.queue.advance(5, &mut bench.effects);
     assert_eq!(log.kept(), [(1, durable(2))]);
     assert_eq!(bench.queue.purge(5, &mut bench.effects), 1);
     assert_eq!(log.kept(), []);
@@ -175,9 +175,13 @@ fn a_queue_that_is_not_durable_writes_nothing_down() {
 fn restored_items_are_all_kept_and_new_ones_get_higher_numbers() {
     let mut bench = Bench::new(Config::bounded(1));
     for seq in [7, 5] {
-        assert!(bench.queue.restore(seq, letter(seq as u32), 0));
+        assert!(
+            bench
+                .queue
+                .restore(seq, letter(seq as u32), Meta::default())
+        );
     }
-    assert!(!bench.queue.restore(5, letter(50), 0));
+    assert!(!bench.queue.restore(5, letter(50), Meta::default()));
     assert_eq!(bench.offer(letter(8), TRY), Offered::Full(letter(8)));
     assert_eq!(bench.drain(), [5, 7]);
     assert_eq!(bench.offer(letter(8), TRY), Offered::Done);

@@ -1,0 +1,147 @@
+//! What is asked of a broker, and what its answers say: the same for calls that block and calls that are awaited.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::options::SubscribeOptions;
+use crate::broker::error::{Error, Result};
+use crate::broker::hub::{ACCEPT_ENCODING, GZIP};
+use crate::broker::message::{Message, MessageType, Status};
+use crate::broker::queues::QueueOptions;
+use crate::broker::topics::Overflow;
+
+/// A request without content.
+pub(in crate::broker) fn bare<'a>(
+    kind: MessageType,
+    destination: impl Into<Option<&'a str>>,
+) -> Result<Message> {
+    Ok(Message::plain_text(None, "", "")?.addressed_to(kind, destination)?)
+}
+
+/// Asks for the broker's configuration, and says that compressed payloads are read.
+pub(in crate::broker) fn config_request() -> Result<Message> {
+    let ask = bare(MessageType::ClientConfig, None)?;
+    Ok(ask.with_header(ACCEPT_ENCODING, GZIP)?)
+}
+
+pub(super) fn offer(queue: &str, message: Message, wait: Duration) -> Result<Message> {
+    let message = message.addressed_to(MessageType::Offer, queue)?;
+    Ok(message.with_timeout(millis(wait))?)
+}
+
+pub(super) fn poll(queue: &str, wait: Duration) -> Result<Message> {
+    let ask = bare(MessageType::Poll, queue)?.with_header("confirm", "true")?;
+    Ok(ask.with_timeout(millis(wait))?)
+}
+
+pub(in crate::broker) fn poll_leased(
+    queue: &str,
+    wait: Duration,
+    lease: Duration,
+) -> Result<Message> {
+    let ask = bare(MessageType::Poll, queue)?.with_header("lease", &lease_millis(lease))?;
+    Ok(ask.with_timeout(millis(wait))?)
+}
+
+pub(super) fn subscribe(topic: &str, options: &SubscribeOptions) -> Result<Message> {
+    let mut ask = bare(MessageType::Subscribe, topic)?;
+    if options.overflow != Overflow::default() {
+        ask = ask.with_header("overflow", options.overflow.name())?;
+    }
+    if let Some(depth) = options.depth {
+        ask = ask.with_header("depth", &depth.to_string())?;
+    }
+    Ok(ask)
+}
+
+pub(super) fn temporary_queue(capacity: usize) -> Result<Message> {
+    let fields = json!({ "capacity": capacity });
+    Ok(Message::data(None, "", &fields)?.addressed_to(MessageType::CreateTempQueue, None)?)
+}
+
+pub(super) fn queue(name: &str, options: &QueueOptions) -> Result<Message> {
+    let ask = Message::data(None, "", options.to_json(name))?;
+    Ok(ask.addressed_to(MessageType::CreateQueue, name)?)
+}
+
+pub(super) fn redrive(queue: &str, to: Option<&str>) -> Result<Message> {
+    let fields = to.map_or_else(|| json!({}), |to| json!({ "to": to }));
+    let ask = Message::data(None, "", &fields)?;
+    Ok(ask.addressed_to(MessageType::RedriveQueue, queue)?)
+}
+
+/// How many messages were moved.
+pub(super) fn moved(answer: &Message) -> Result<usize> {
+    let moved = answer.payload_data()?["moved"].as_u64().unwrap_or(0);
+    Ok(usize::try_from(moved).unwrap_or(usize::MAX))
+}
+
+/// Why the broker refuses what was asked, if it does.
+pub(super) fn accepted(answer: Message) -> Result<Message> {
+    if answer.is_ok() {
+        Ok(answer)
+    } else {
+        Err(Error::answered(&answer))
+    }
+}
+
+/// How many subscribers a publication goes to.
+pub(super) fn delivered(answer: &Message) -> usize {
+    let delivered = answer.header("delivered");
+    delivered
+        .and_then(|count| count.parse().ok())
+        .unwrap_or_default()
+}
+
+/// The name of a temporary queue.
+pub(super) fn name(answer: &Message) -> String {
+    answer.payload_text().unwrap_or_default().into_owned()
+}
+
+/// What a broker says that clients have to know.
+#[derive(Debug, Default)]
+pub(super) struct Config {
+    authentication: bool,
+    pub(super) heartbeat: Option<Duration>,
+    pub(super) recognises: bool,
+}
+
+impl Config {
+    pub(super) fn read(answer: &Message) -> Result<Self> {
+        let config: Value = answer.payload_data()?;
+        let seconds = config["heartbeat-interval-seconds"].as_f64();
+        let heartbeat = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        Ok(Self {
+            authentication: config["authentication"] == true,
+            heartbeat: heartbeat.filter(|interval| !interval.is_zero()),
+            recognises: config["dedupe-window-seconds"].is_number(),
+        })
+    }
+
+    /// Whether a client that is somebody, or nobody, may stay.
+    pub(super) fn admits(&self, somebody: bool) -> Result<()> {
+        if self.authentication && !somebody {
+            let text = "the broker wants a user and a password";
+            return Err(Error::refused(Status::NoPermission, text));
+        }
+        Ok(())
+    }
+}
+
+/// A wait as the protocol has it: milliseconds, -1 for as long as it takes.
+pub(in crate::broker) fn millis(wait: Duration) -> i64 {
+    if wait == Duration::MAX {
+        -1
+    } else {
+        i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// A lease as the protocol has it.
+pub(in crate::broker) fn lease_millis(time: Duration) -> String {
+    match millis(time) {
+        -1 => "session".into(),
+        ms => ms.to_string(),
+    }
+}

@@ -1,0 +1,292 @@
+//! The log on the real file system.
+
+use std::process::Command;
+use std::time::Instant;
+
+use super::super::disk::Disk;
+use super::super::{check, dump, repair};
+use super::*;
+
+fn on_disk(directory: &std::path::Path, options: Options) -> Result<Recovered, WalError> {
+    Recovered::open(Arc::new(Disk::make(directory).unwrap()), options)
+}
+
+#[test]
+fn threads_that_commit_at_once_find_everything_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options {
+        segment_bytes: 256 << 10,
+        ..Options::default()
+    };
+    let log = on_disk(directory.path(), options.clone()).unwrap();
+    let log = log.start(Box::new(|| {})).unwrap();
+    std::thread::scope(|scope| {
+        for queue in 0..4 {
+            let log = &log;
+            scope.spawn(move || {
+                commit(log, |batch| {
+                    batch.make_queue(queue, &format!("q{queue}"), b"")
+                });
+                for item in 0..100 {
+                    commit(log, |batch| {
+                        batch.append(queue, item, &ItemMeta::default(), &[queue as u8; 3000]);
+                    });
+                }
+            });
+        }
+    });
+    let counters = log.status().counters;
+    assert!(counters.segments > 3 && counters.syncs > 0, "{counters:?}");
+    drop(log);
+    let recovered = on_disk(directory.path(), options).unwrap();
+    assert_eq!(items(&recovered).len(), 400);
+    assert_eq!(recovered.queues().count(), 4);
+}
+
+#[test]
+fn a_second_opener_is_told_who_has_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = on_disk(directory.path(), options()).unwrap();
+    let in_use = |result: Result<(), WalError>| {
+        let Err(WalError::InUse { pid }) = result else {
+            panic!("{result:?}");
+        };
+        assert_eq!(pid, Some(std::process::id()));
+    };
+    in_use(on_disk(directory.path(), options()).map(drop));
+    in_use(check(directory.path(), None).map(drop));
+    in_use(repair(directory.path(), None).map(drop));
+    drop(first);
+    on_disk(directory.path(), options()).unwrap();
+}
+
+#[test]
+fn tools_need_a_directory_and_change_nothing_where_they_only_look() {
+    let directory = tempfile::tempdir().unwrap();
+    let nowhere = directory.path().join("nowhere");
+    assert!(matches!(check(&nowhere, None), Err(WalError::Io { .. })));
+    assert!(matches!(repair(&nowhere, None), Err(WalError::Io { .. })));
+    assert!(!nowhere.exists());
+    let log = on_disk(directory.path(), options()).unwrap();
+    let log = log.start(Box::new(|| {})).unwrap();
+    commit(&log, |batch| batch.make_queue(1, "q", b""));
+    drop(log);
+    let sizes = || {
+        let files = std::fs::read_dir(directory.path()).unwrap();
+        let mut sizes: Vec<_> = files
+            .map(|file| file.unwrap())
+            .map(|file| (file.file_name(), file.metadata().unwrap().len()))
+            .collect();
+        sizes.sort();
+        sizes
+    };
+    let before = sizes();
+    let mut count = 0;
+    dump(directory.path(), None, |_| count += 1).unwrap();
+    assert_eq!((count, sizes()), (2, before));
+}
+
+/// A file system of its own, where the user may make one.
+struct Mount(tempfile::TempDir);
+
+impl Mount {
+    fn new(size: &str) -> Option<Self> {
+        let directory = tempfile::tempdir().unwrap();
+        let size = format!("size={size},mode=700");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]);
+        let done = mount.arg(directory.path()).output().ok()?;
+        done.status.success().then_some(Self(directory))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        let done = Command::new("umount").arg(self.0.path()).status();
+        assert!(done.is_ok_and(|status| status.success()));
+    }
+}
+
+#[test]
+fn a_real_disk_that_is_full_takes_settlements_and_goes_on() {
+    let Some(mount) = Mount::new("400k") else {
+        eprintln!("not shown: this user may not mount");
+        return;
+    };
+    let options = Options {
+        background: true,
+        ..options()
+    };
+    let disk = Disk::make(mount.0.path()).unwrap();
+    space::full_and_back(Arc::new(disk), options, || {});
+}
+
+#[test]
+#[ignore = "writes the files that tests/wal.rs opens; only for a new version of the format"]
+fn the_sample_of_this_version_is_written() {
+    use crate::broker::{Encoding, Message, encode};
+
+    for (name, key) in [
+        ("version-1", None),
+        ("version-1-encrypted", Some([0x11; 32])),
+    ] {
+        let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/wal");
+        let directory = data.join(name);
+        let options = Options {
+            key: key.map(super::super::Key::new),
+            compress: key.is_some().then_some(Options::COMPRESS_FROM),
+            ..options()
+        };
+        let meta = ItemMeta {
+            accepted_at: 1_700_000_000_000,
+            attempts: 0,
+            not_before: 0,
+            priority: 5,
+        };
+        let message = |text: &str| {
+            let message = Message::plain_text("1", "greeting", text).unwrap();
+            encode(&message, Encoding::Binary)
+        };
+        let start = || {
+            on_disk(&directory, options.clone())
+                .unwrap()
+                .start(Box::new(|| {}))
+        };
+        let log = start().unwrap();
+        commit(&log, |batch| batch.make_queue(1, "jobs", b"one"));
+        commit(&log, |batch| {
+            batch.make_queue(2, "results", b"two");
+            batch.append(1, 0, &meta, &message("hello"));
+            batch.append(1, 1, &meta, &message(&"again and ".repeat(60)));
+        });
+        commit(&log, |batch| batch.change(1, 0, 3, 1_700_000_001_000));
+        drop(log);
+        let log = start().unwrap();
+        commit(&log, |batch| {
+            batch.settle(1, &[1]);
+            batch.append(2, 300, &meta, &message("done"));
+            batch.dedupe(1, 1_700_000_002_000, b"request 7");
+        });
+        commit(&log, |batch| batch.note(b"a note"));
+        commit(&log, |batch| batch.make_queue(3, "short-lived", b""));
+        commit(&log, |batch| batch.remove_queue(3));
+        drop(log);
+        on_disk(&directory, options).unwrap().put_right().unwrap();
+        std::fs::remove_file(directory.join("lock")).unwrap();
+    }
+}
+
+// ---- figures; cargo test --release wal::tests::disk -- --ignored --nocapture --test-threads 1 ----
+
+#[test]
+#[ignore = "measures"]
+fn groups_beside_raw_writes_of_the_same_size() {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use std::os::unix::fs::FileExt;
+
+    let parent = std::env::var("WIREBIRD_WAL_DIR").unwrap_or_else(|_| "/tmp".into());
+    let directory = tempfile::tempdir_in(parent).unwrap();
+    let rounds = 300;
+    let file = std::fs::File::create(directory.path().join("raw")).unwrap();
+    fallocate(&file, FallocateFlags::empty(), 0, 128 << 20).unwrap();
+    file.sync_all().unwrap();
+    let log = on_disk(&directory.path().join("log"), Options::default()).unwrap();
+    let log = log.start(Box::new(|| {})).unwrap();
+    commit(&log, |batch| batch.make_queue(1, "q", b""));
+    let message = [7; 1024];
+    let (mut item, mut raw_at) = (0, 0);
+    for group in [1, 4, 16, 64] {
+        let (mut raw, mut ours) = (Vec::new(), Vec::new());
+        let bytes = vec![7; group * 1080];
+        // In turn, since the disk's speed changes.
+        for _ in 0..rounds {
+            let start = Instant::now();
+            file.write_all_at(&bytes, raw_at).unwrap();
+            file.sync_data().unwrap();
+            raw.push(start.elapsed());
+            raw_at += bytes.len() as u64;
+            let start = Instant::now();
+            let mut ticket = Ticket::default();
+            let mut one = Batch::new();
+            for _ in 0..group {
+                one.clear();
+                one.append(1, item, &ItemMeta::default(), &message);
+                item += 1;
+                ticket = log.commit(&one).unwrap();
+            }
+            log.wait(ticket).unwrap();
+            ours.push(start.elapsed());
+        }
+        raw.sort();
+        ours.sort();
+        let sum = |times: &[std::time::Duration]| times.iter().sum::<std::time::Duration>();
+        println!(
+            "group of {group}: raw median {:?} mean {:?}, log median {:?} mean {:?}: {:.2} and {:.2}",
+            raw[rounds / 2],
+            sum(&raw) / rounds as u32,
+            ours[rounds / 2],
+            sum(&ours) / rounds as u32,
+            ours[rounds / 2].as_secs_f64() / raw[rounds / 2].as_secs_f64(),
+            sum(&ours).as_secs_f64() / sum(&raw).as_secs_f64(),
+        );
+    }
+    println!("{:?}", log.status().counters);
+}
+
+#[test]
+#[ignore = "measures"]
+fn what_a_commit_costs_and_what_a_large_log_takes_to_open() {
+    let parent = std::env::var("WIREBIRD_WAL_DIR").unwrap_or_else(|_| "/tmp".into());
+    let directory = tempfile::tempdir_in(parent).unwrap();
+    let count: u64 =
+        std::env::var("WIREBIRD_WAL_ITEMS").map_or(2_000_000, |count| count.parse().unwrap());
+    let options = Options {
+        sync: super::super::options::SyncPolicy::None,
+        ..Options::default()
+    };
+    let log = on_disk(directory.path(), options.clone()).unwrap();
+    let log = log.start(Box::new(|| {})).unwrap();
+    commit(&log, |batch| batch.make_queue(1, "q", b""));
+    let message = [7; 1024];
+    let mut one = Batch::new();
+    let mut spent = std::time::Duration::ZERO;
+    let all = Instant::now();
+    for chunk in 0..count / 1000 {
+        while log.is_congested() {
+            std::thread::yield_now();
+        }
+        let start = Instant::now();
+        let mut ticket = Ticket::default();
+        for item in chunk * 1000..(chunk + 1) * 1000 {
+            one.clear();
+            one.append(1, item, &ItemMeta::default(), &message);
+            ticket = log.commit(&one).unwrap();
+        }
+        spent += start.elapsed();
+        let _ = ticket;
+    }
+    println!(
+        "commit: {:?} each; all written in {:?}",
+        spent / count as u32,
+        all.elapsed()
+    );
+    drop(log);
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = |name: &str| {
+            status
+                .lines()
+                .find(|line| line.starts_with(name))
+                .unwrap()
+                .to_owned()
+        };
+        format!("{}, {}", line("VmHWM"), line("VmRSS"))
+    };
+    println!("before: {}", resident());
+    let start = Instant::now();
+    let recovered = on_disk(directory.path(), options).unwrap();
+    println!("opened in {:?}: {:?}", start.elapsed(), recovered.report());
+    let (start, mut items) = (Instant::now(), 0);
+    recovered.entries(|_| items += 1).unwrap();
+    println!("{items} entries in {:?}; {}", start.elapsed(), resident());
+}
