@@ -10,8 +10,10 @@ use crate::protocols::ProtocolOption;
 #[cfg(feature = "tls")]
 use crate::tls::TlsConfig;
 
+mod buffers;
 mod keepalive;
 
+pub(crate) use buffers::SystemBuffers;
 pub use keepalive::Keepalive;
 
 /// Most messages a buffer option allows.
@@ -268,6 +270,7 @@ pub struct EndpointOptions {
     pub(crate) max_handshakes: usize,
     pub(crate) nodelay: bool,
     pub(crate) keepalive: Option<Keepalive>,
+    pub(crate) buffers: SystemBuffers,
     pub(crate) permissions: Option<u32>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<TlsConfig>,
@@ -287,6 +290,7 @@ impl Default for EndpointOptions {
             max_handshakes: 1024,
             nodelay: true,
             keepalive: None,
+            buffers: SystemBuffers::default(),
             permissions: None,
             #[cfg(feature = "tls")]
             tls: None,
@@ -468,6 +472,7 @@ impl EndpointOptions {
                 "a token that is no name of the handshake's own, and text without control characters",
             ));
         }
+        self.buffers.check()?;
         self.keepalive.as_ref().map_or(Ok(()), Keepalive::check)
     }
 }
@@ -517,6 +522,14 @@ mod tests {
                 "handshake-timeout",
             ),
             (endpoint().max_handshakes(0).check(), "max-handshakes"),
+            (
+                endpoint().socket_send_buffer(0).check(),
+                "socket-send-buffer cannot be 0: 1 to 2^30",
+            ),
+            (
+                endpoint().socket_recv_buffer((1 << 30) + 1).check(),
+                "socket-recv-buffer",
+            ),
             (
                 endpoint().ipc_permissions(0o100_644).check(),
                 "ipc:permissions cannot be 0o100644",

@@ -47,6 +47,17 @@ fn it_prints_the_figures_of_a_broker_of_its_own() {
 }
 
 #[test]
+fn it_tells_whether_payloads_are_compressed() {
+    let options = BrokerOptions::new().compress_cutoff(1000);
+    let broker = Broker::with_options(&options).unwrap();
+    let url = broker.listen("tcp://127.0.0.1:0").unwrap().url();
+    for (size, compressed) in [("999B", false), ("1000B", true)] {
+        let found = figures(&format!("bench {url} --duration 0.05 --size {size} --json"));
+        assert_eq!(found["compress"], compressed, "{size}");
+    }
+}
+
+#[test]
 fn the_figures_belong_together() {
     let found = figures("bench --duration 0.2 --size 512B --encrypt --json");
     let number = |name: &str| found[name].as_f64().unwrap();
@@ -147,7 +158,7 @@ fn what_cannot_be_measured_is_one_line() {
     let done = Program::wirebird().run(line.split(' '));
     assert_eq!(done.code, Some(1), "{done:?}");
     assert!(
-        done.err.contains("may not take messages of this size"),
+        done.err.contains("1048576 long, at most 2048 is allowed"),
         "{done:?}"
     );
 }

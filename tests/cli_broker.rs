@@ -87,10 +87,15 @@ fn limits_are_those_of_the_command_line() {
     served.gives("topic create one");
     served.refuses("topic create two", "LIMIT_REACHED: ");
     let status = served.gives("status");
-    assert!(
-        status.contains("message-size-max        2048\n"),
-        "{status}"
-    );
+    for limit in [
+        "message-size-max 2048",
+        "max-queues 1",
+        "max-topics 1",
+        "max-functions 3",
+    ] {
+        let shown = |line: &str| line.split_whitespace().eq(limit.split(' '));
+        assert!(status.lines().any(shown), "{limit} in {status}");
+    }
     let _held = [(); 2].map(|()| Client::connect(&served.url).unwrap());
     let done = served.run("status --timeout 0.5");
     assert_eq!(done.code, Some(1), "{done:?}");
@@ -104,6 +109,7 @@ fn unusable_options_of_the_broker_are_told() {
         ("--listen tls+tcp://127.0.0.1:0", "name one with --tls-cert"),
         ("--listen wss://127.0.0.1:0", "name one with --tls-cert"),
         ("--tls-cert /nonexistent", "Unable to configure TLS: "),
+        ("--max-memory 1MB", "max-memory cannot be 1048576: twice"),
         ("--config /nonexistent", "Cannot read /nonexistent: "),
     ] {
         let line = format!("broker {options}");
@@ -114,6 +120,9 @@ fn unusable_options_of_the_broker_are_told() {
         "--max-message-size 1GB",
         "--max-message-size 251MB",
         "--max-queues -1",
+        "--compress-cutoff -2",
+        "--socket-snd-buf-size -2",
+        "--max-memory 1GB",
         "--open-admin --no-open-admin",
         "--bogus",
     ] {
@@ -125,6 +134,36 @@ fn unusable_options_of_the_broker_are_told() {
     let line = format!("broker --listen {}", served.url);
     let done = Program::wirebird().run(line.split(' '));
     assert_fails(&done, 1, "address in use");
+}
+
+#[test]
+fn connections_have_the_buffers_that_are_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let ipc = format!("ipc://{}", directory.path().join("s").display());
+    let served = serve(&format!(
+        "--socket-snd-buf-size 1MB --socket-rcv-buf-size -1 --listen {ipc}"
+    ));
+    let buffers = "--socket-snd-buf-size 256KB --socket-rcv-buf-size 256KB";
+    served.gives(&format!("queue create jobs {buffers}"));
+    served.gives(&format!("offer jobs hello {buffers} --url {ipc}"));
+    assert_eq!(served.gives("poll jobs"), "hello\n");
+    let done = served.run("queue list --socket-snd-buf-size 0");
+    assert_fails(&done, 1, "socket-send-buffer cannot be 0");
+}
+
+#[test]
+fn long_payloads_are_compressed_if_the_broker_is_told_so() {
+    let config = |options: &str| {
+        let served = serve(options);
+        let client = Client::connect(&served.url).unwrap();
+        let ask = Message::plain_text(None, "", "").unwrap();
+        let ask = ask.addressed_to(MessageType::ClientConfig, None).unwrap();
+        let answer = client.request(ask).unwrap().payload_data().unwrap();
+        answer["compress-cutoff-size"].clone()
+    };
+    assert_eq!(config(""), -1);
+    assert_eq!(config("--compress-cutoff 2KB"), 2048);
+    assert_eq!(config("--compress-cutoff -1"), -1);
 }
 
 // ---- its end ----

@@ -48,6 +48,12 @@ fn queues_are_made_looked_at_and_removed() {
             .gives("queue status jobs")
             .contains("exists       no\n")
     );
+    served.gives("queue create tiny --max-bytes 1KB");
+    served.refuses(
+        &format!("offer tiny {}", "x".repeat(1024)),
+        "the queue tiny holds 1024 in all",
+    );
+    served.gives("queue remove tiny");
     let list = json(&served.gives("queue list --json"));
     assert_eq!(list["data"][0]["name"], "ring");
     assert_eq!(list["status"], "OK");
@@ -105,10 +111,12 @@ fn the_status_counts() {
     let status = json(&served.gives("status --json"));
     assert_eq!(status["data"]["queue-count"], 1);
     assert_eq!(status["data"]["running"], true);
+    assert_eq!(status["data"]["memory-max"], 1 << 30);
+    let shown = served.gives("status");
+    let running = shown.lines().find(|line| line.starts_with("running "));
     assert!(
-        served
-            .gives("status")
-            .contains("running                 yes\n")
+        running.is_some_and(|line| line.ends_with(" yes")),
+        "{shown}"
     );
 }
 

@@ -14,9 +14,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::client::ask::config_request;
 use super::client::{ClientEvent, Desk, Security};
-use super::codec::{Encoding, decode, encode};
-use super::crypto::{Cipher, Greeting};
+use super::codec::{Encoding, decode, encode, encode_packed};
+use super::crypto::{Cipher, Fault, Greeting};
 use super::error::Refusal;
 use super::message::id::fresh;
 use super::message::{Message as Letter, MessageError, MessageType, Status, now_ms};
@@ -86,6 +87,10 @@ struct Link {
     ready: bool,
     state: State,
     login: Login,
+    /// The request for the broker's configuration, until that is there.
+    config: Option<Uuid>,
+    /// From which length on payloads are compressed, if any are.
+    cutoff: Option<usize>,
 }
 
 #[derive(PartialEq, Eq)]
@@ -131,7 +136,10 @@ impl Caller {
         let Some(link) = &mut self.link else {
             return Err(Error::ConnectionReset);
         };
-        let plain = encode(letter, Encoding::Binary);
+        let plain = match link.cutoff {
+            Some(cutoff) => encode_packed(letter, cutoff),
+            None => encode(letter, Encoding::Binary),
+        };
         let frame = match &mut link.state {
             State::Secret(cipher) => Bytes::from(
                 cipher
@@ -147,8 +155,14 @@ impl Caller {
         Ok(())
     }
 
-    /// What comes first on a connection that can be used: who we are.
+    /// What comes first on a connection that can be used: what we read, and who we are.
     fn introduce(&mut self, io: &mut dyn Io) -> Result<()> {
+        let unusable = |_| Error::InvalidArgument("a request for the configuration");
+        let letter = config_request().map_err(unusable)?;
+        if let Some(link) = &mut self.link {
+            link.config = Some(letter.id());
+        }
+        self.ask(&letter, io)?;
         let Some(credentials) = &self.security.credentials else {
             self.established(io);
             return Ok(());
@@ -160,7 +174,19 @@ impl Caller {
         self.ask(&letter, io)
     }
 
-    /// The answer to that.
+    /// What the broker says about itself.
+    fn configured(&mut self, answer: &Letter) {
+        let Some(link) = &mut self.link else { return };
+        link.config = None;
+        let Some(config) = answer.payload_data().ok().filter(|_| answer.is_ok()) else {
+            return;
+        };
+        let size = |key| usize::try_from(config.get(key)?.as_u64()?).ok();
+        link.cutoff = size("compress-cutoff-size");
+        lock(&self.desk).longest = size("max-msg-size");
+    }
+
+    /// The answer to a login.
     fn introduced(&mut self, answer: Letter, io: &mut dyn Io) {
         let Some(link) = &mut self.link else { return };
         if answer.is_ok() {
@@ -229,17 +255,37 @@ impl Caller {
                 let Some(greeting) = greeting.take() else {
                     return Err(Error::BadHandshake);
                 };
-                let (cipher, _) = greeting
-                    .answered(body, self.security.server.as_ref(), None)
-                    .map_err(|_| Error::Malformed("the broker does not prove to have its key"))?;
-                link.state = State::Secret(Box::new(cipher));
-                return self.introduce(io);
+                let Security {
+                    server, identity, ..
+                } = &self.security;
+                return match greeting.answered(body, server.as_ref(), identity.as_ref()) {
+                    Ok((cipher, proof)) => {
+                        link.state = State::Secret(Box::new(cipher));
+                        if let Some(proof) = proof {
+                            link.push(proof.into(), io);
+                        }
+                        self.introduce(io)
+                    }
+                    Err(Fault::BadSignature | Fault::UnknownKey) => {
+                        let text = "the broker does not prove to have the key that it is known by";
+                        let answer = Letter::answer(Uuid::nil(), Status::DiffieHellmanNak, text);
+                        self.introduced(answer, io);
+                        Ok(())
+                    }
+                    Err(_) => Err(Error::Malformed(
+                        "an unusable answer to the offer to encrypt",
+                    )),
+                };
             }
         };
         self.beat.unanswered = 0;
         let (letter, _) =
             decode(plain).map_err(|_| Error::Malformed("an answer that cannot be read"))?;
-        if letter.kind() == MessageType::Response && link.login == Login::UnderWay(letter.id()) {
+        if letter.kind() != MessageType::Response {
+            self.deliver(letter, io);
+        } else if link.config == Some(letter.id()) {
+            self.configured(&letter);
+        } else if link.login == Login::UnderWay(letter.id()) {
             self.introduced(letter, io);
         } else {
             self.deliver(letter, io);
@@ -449,9 +495,11 @@ impl Protocol for Caller {
             ready: true,
             state: State::Plain,
             login: Login::Done,
+            config: None,
+            cutoff: None,
         };
         lock(&self.desk).refused = None;
-        if self.security.encrypt {
+        if self.security.encrypts() {
             let (greeting, hello) = Greeting::new().map_err(|_| Error::OutOfMemory)?;
             link.state = State::Greeting(Some(greeting));
             link.push(hello.into(), io);

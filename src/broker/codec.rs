@@ -7,6 +7,7 @@
 
 mod binary;
 mod error;
+mod gzip;
 mod json;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,9 @@ use bytes::Bytes;
 pub use error::{DecodeError, DecodeFault};
 
 use super::message::{Message, MessageSize};
+
+/// The longest payload that any broker takes, in bytes.
+pub(super) const MAX_PAYLOAD: usize = 250 << 20;
 
 /// How a message is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -49,9 +53,20 @@ pub fn encode(message: &Message, encoding: Encoding) -> Bytes {
     }
 }
 
+/// Writes a message in the binary encoding, with its payload in gzip if that is at least `cutoff` bytes long and becomes
+/// shorter by it.
+pub(super) fn encode_packed(message: &Message, cutoff: usize) -> Bytes {
+    if message.payload_binary().len() >= cutoff {
+        binary::encode_packed(message)
+    } else {
+        binary::encode(message)
+    }
+}
+
 /// Reads a message of either encoding, and says which one it was, so that it can be answered in kind.
 ///
-/// The payload shares the input's memory where it stands there as it is, which is always so in the binary encoding.
+/// The payload shares the input's memory where it stands there as it is, which is so in the binary encoding unless it is
+/// compressed. One that is becomes 250 MiB long at most.
 /// JSON may leave out any key: a message without an id gets a new one, and one without a timestamp the time.
 ///
 /// ```
@@ -67,11 +82,18 @@ pub fn encode(message: &Message, encoding: Encoding) -> Bytes {
 ///
 /// What is wrong with the bytes, and the message's id if that could be read.
 pub fn decode(bytes: impl Into<Bytes>) -> Result<(Message, Encoding), DecodeError> {
-    let bytes = bytes.into();
+    decode_within(bytes.into(), MAX_PAYLOAD)
+}
+
+/// As [`decode`], with a limit for what compressed payloads become, in bytes.
+pub(super) fn decode_within(
+    bytes: Bytes,
+    longest: usize,
+) -> Result<(Message, Encoding), DecodeError> {
     match bytes.first() {
         None => Err(DecodeError::new(DecodeFault::Empty, None)),
         Some(b'{' | b' ' | b'\t' | b'\n' | b'\r') => Ok((json::decode(&bytes)?, Encoding::Json)),
-        Some(&binary::VERSION_1) => Ok((binary::decode(&bytes)?, Encoding::Binary)),
+        Some(&binary::VERSION_1) => Ok((binary::decode(&bytes, longest)?, Encoding::Binary)),
         Some(&version @ 0xb0..=0xbf) => {
             let fault = DecodeFault::UnsupportedVersion(version & 0x0f);
             Err(DecodeError::new(fault, Some(Encoding::Binary)))

@@ -4,12 +4,13 @@
 //! |---|---|---|
 //! | `0xE1` hello | client | version 1; ephemeral key, 32 bytes |
 //! | `0xE2` answer | server | ephemeral key, 32 bytes; nothing, or the server's Ed25519 key and signature |
-//! | `0xE3` proof | client | the client's Ed25519 key and signature; only if the server asks for it |
+//! | `0xE3` proof | client | the client's Ed25519 key and signature; sent next or never |
 //! | `0xE5` data | both | counter, 8 bytes big-endian; ciphertext; tag, 16 bytes |
 //!
-//! Signatures are over a label and the SHA-256 digest of hello and the ephemeral part of the answer. The keys, one for
-//! each direction, come from the shared secret with that digest as salt, so that both ends have the same view of the
-//! handshake or none at all. A frame's first byte and counter are authenticated with its content; a counter that is not
+//! The server signs a label and the SHA-256 digest of hello and the ephemeral part of the answer, the client another
+//! label and the digest of both frames, so that a server cannot pass the proof on to another one. The keys, one for
+//! each direction, come from the shared secret with the first digest as salt, so that both ends have the same view of
+//! the handshake or none at all. A frame's first byte and counter are authenticated with its content; a counter that is not
 //! the next one ends the session, which refuses what is repeated, left out, reordered or sent back.
 //!
 //! Whether a session is encrypted, and whose keys are accepted, is each end's own configuration: nothing the peer says
@@ -19,10 +20,12 @@ use std::fmt;
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::agreement::{self, EphemeralPrivateKey, UnparsedPublicKey, X25519};
-use ring::digest::{SHA256, digest};
+use ring::digest::{Digest, SHA256, digest};
 use ring::hkdf::{self, HKDF_SHA256};
 use ring::rand::SystemRandom;
-use ring::signature::{self, ED25519, Ed25519KeyPair, KeyPair};
+use ring::signature::{self, ED25519};
+
+use super::keys::{Identity, KEY, PublicKey};
 
 /// First byte of each frame. JSON and the binary encoding begin otherwise.
 pub(super) const HELLO: u8 = 0xe1;
@@ -31,16 +34,12 @@ pub(super) const PROOF: u8 = 0xe3;
 pub(super) const DATA: u8 = 0xe5;
 
 const VERSION: u8 = 1;
-const KEY: usize = 32;
 const SIGNATURE: usize = 64;
 const COUNTER: usize = 8;
 /// What encryption adds to a frame: first byte, counter, tag.
 pub(super) const OVERHEAD: usize = 1 + COUNTER + 16;
 /// Frames of one key: far below where AES-GCM would begin to weaken.
 const MAX_FRAMES: u64 = 1 << 40;
-
-/// A public key that names a server or a client in the signed mode: 32 bytes of Ed25519.
-pub(super) type PublicKey = [u8; KEY];
 
 /// Why encryption failed. The session is over then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,29 +65,6 @@ impl fmt::Display for Fault {
             Self::Tampered => "a frame that was changed, repeated or left out",
             Self::Exhausted => "no random numbers, or too many frames for one key",
         })
-    }
-}
-
-/// A signing key of ours.
-pub(super) struct Identity(Ed25519KeyPair);
-
-impl Identity {
-    /// Reads a private key in PKCS #8, as `openssl genpkey -algorithm ed25519` makes it.
-    pub(super) fn from_pkcs8(der: &[u8]) -> Option<Self> {
-        Ed25519KeyPair::from_pkcs8_maybe_unchecked(der)
-            .ok()
-            .map(Self)
-    }
-
-    pub(super) fn public(&self) -> PublicKey {
-        let mut key = [0; KEY];
-        key.copy_from_slice(self.0.public_key().as_ref());
-        key
-    }
-
-    fn sign(&self, label: &[u8], transcript: &[u8], into: &mut Vec<u8>) {
-        into.extend_from_slice(self.0.public_key().as_ref());
-        into.extend_from_slice(self.0.sign(&[label, transcript].concat()).as_ref());
     }
 }
 
@@ -127,56 +103,55 @@ impl Greeting {
             return Err(Fault::Malformed);
         }
         let transcript = digest(&SHA256, &[&self.hello[..], ephemeral].concat());
-        if let Some(pinned) = server {
+        if server.is_some() || !signed.is_empty() {
             let shown = verify(BY_SERVER, transcript.as_ref(), signed)?;
-            if shown != *pinned {
+            if server.is_some_and(|pinned| shown != *pinned) {
                 return Err(Fault::UnknownKey);
             }
         }
         let keys = Keys::agree(self.secret, theirs, transcript.as_ref())?;
         let proof = identity.map(|identity| {
+            let whole = digest(&SHA256, &[&self.hello[..], answer].concat());
             let mut proof = vec![PROOF];
-            identity.sign(BY_CLIENT, transcript.as_ref(), &mut proof);
+            sign(identity, BY_CLIENT, whole.as_ref(), &mut proof);
             proof
         });
         Ok((Cipher::new(keys.client, keys.server), proof))
     }
 }
 
-/// A server's side, once it has answered.
-pub(super) struct Welcome {
-    pub(super) cipher: Cipher,
-    transcript: Vec<u8>,
+/// Takes a client's hello. Gives the session, what a proof of the client is about, and the answer to send.
+pub(super) fn welcome(
+    hello: &[u8],
+    identity: Option<&Identity>,
+) -> Result<(Cipher, Challenge, Vec<u8>), Fault> {
+    let Some(([HELLO, VERSION], theirs)) = hello.split_first_chunk() else {
+        return Err(Fault::Malformed);
+    };
+    if theirs.len() != KEY {
+        return Err(Fault::Malformed);
+    }
+    let (secret, public) = ephemeral()?;
+    let mut answer = vec![ANSWER];
+    answer.extend_from_slice(&public);
+    let transcript = digest(&SHA256, &[hello, &answer].concat());
+    let keys = Keys::agree(secret, theirs, transcript.as_ref())?;
+    if let Some(identity) = identity {
+        sign(identity, BY_SERVER, transcript.as_ref(), &mut answer);
+    }
+    let whole = digest(&SHA256, &[hello, &answer].concat());
+    let cipher = Cipher::new(keys.server, keys.client);
+    Ok((cipher, Challenge(whole), answer))
 }
 
-impl Welcome {
-    /// Takes a client's hello. The second value is the answer to send.
-    pub(super) fn new(hello: &[u8], identity: Option<&Identity>) -> Result<(Self, Vec<u8>), Fault> {
-        let Some(([HELLO, VERSION], theirs)) = hello.split_first_chunk() else {
-            return Err(Fault::Malformed);
-        };
-        if theirs.len() != KEY {
-            return Err(Fault::Malformed);
-        }
-        let (secret, public) = ephemeral()?;
-        let mut answer = vec![ANSWER];
-        answer.extend_from_slice(&public);
-        let transcript = digest(&SHA256, &[hello, &answer].concat());
-        let keys = Keys::agree(secret, theirs, transcript.as_ref())?;
-        if let Some(identity) = identity {
-            identity.sign(BY_SERVER, transcript.as_ref(), &mut answer);
-        }
-        let welcome = Self {
-            cipher: Cipher::new(keys.server, keys.client),
-            transcript: transcript.as_ref().to_vec(),
-        };
-        Ok((welcome, answer))
-    }
+/// What a client signs to prove its key.
+pub(super) struct Challenge(Digest);
 
+impl Challenge {
     /// Checks a client's proof; returns its key.
     pub(super) fn proven(&self, proof: &[u8]) -> Result<PublicKey, Fault> {
         match proof.split_first() {
-            Some((&PROOF, signed)) => verify(BY_CLIENT, &self.transcript, signed),
+            Some((&PROOF, signed)) => verify(BY_CLIENT, self.0.as_ref(), signed),
             _ => Err(Fault::Malformed),
         }
     }
@@ -187,6 +162,12 @@ fn ephemeral() -> Result<(EphemeralPrivateKey, Vec<u8>), Fault> {
     let secret = secret.map_err(|_| Fault::Exhausted)?;
     let public = secret.compute_public_key().map_err(|_| Fault::Exhausted)?;
     Ok((secret, public.as_ref().to_vec()))
+}
+
+/// Adds our key and our signature.
+fn sign(identity: &Identity, label: &[u8], transcript: &[u8], into: &mut Vec<u8>) {
+    into.extend_from_slice(&identity.public_key().0);
+    into.extend_from_slice(identity.sign(&[label, transcript].concat()).as_ref());
 }
 
 /// Checks a key and its signature; returns the key.
@@ -200,7 +181,7 @@ fn verify(label: &[u8], transcript: &[u8], signed: &[u8]) -> Result<PublicKey, F
     signature::UnparsedPublicKey::new(&ED25519, key)
         .verify(&[label, transcript].concat(), signature)
         .map_err(|_| Fault::BadSignature)?;
-    Ok(*key)
+    Ok(PublicKey(*key))
 }
 
 /// The keys of the two directions.
@@ -307,22 +288,18 @@ impl Direction {
 
 #[cfg(test)]
 mod tests {
-    use ring::rand::SystemRandom;
-    use ring::signature::Ed25519KeyPair;
-
     use super::*;
 
     fn identity() -> Identity {
-        let der = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
-        Identity::from_pkcs8(der.as_ref()).unwrap()
+        Identity::generate().unwrap()
     }
 
     fn session() -> (Cipher, Cipher) {
         let (greeting, hello) = Greeting::new().unwrap();
-        let (welcome, answer) = Welcome::new(&hello, None).unwrap();
+        let (server, _, answer) = welcome(&hello, None).unwrap();
         let (client, proof) = greeting.answered(&answer, None, None).unwrap();
         assert_eq!(proof, None);
-        (client, welcome.cipher)
+        (client, server)
     }
 
     #[test]
@@ -366,9 +343,9 @@ mod tests {
         let (right, wrong) = (identity(), identity());
         let outcome = |signer: Option<&Identity>| {
             let (greeting, hello) = Greeting::new().unwrap();
-            let (_, answer) = Welcome::new(&hello, signer).unwrap();
+            let (_, _, answer) = welcome(&hello, signer).unwrap();
             greeting
-                .answered(&answer, Some(&right.public()), None)
+                .answered(&answer, Some(&right.public_key()), None)
                 .map(drop)
         };
         assert_eq!(outcome(Some(&right)), Ok(()));
@@ -379,46 +356,57 @@ mod tests {
     #[test]
     fn somebody_in_the_middle_cannot_put_in_a_key_of_his_own() {
         let server = identity();
-        let (greeting, hello) = Greeting::new().unwrap();
+        let (greeting, _) = Greeting::new().unwrap();
         let (_, theirs) = Greeting::new().unwrap();
-        let (_, answer) = Welcome::new(&theirs, Some(&server)).unwrap();
-        let outcome = greeting.answered(&answer, Some(&server.public()), None);
+        let (_, _, answer) = welcome(&theirs, Some(&server)).unwrap();
+        for pinned in [Some(&server.public_key()), None] {
+            let (greeting, _) = Greeting::new().unwrap();
+            let outcome = greeting.answered(&answer, pinned, None);
+            assert_eq!(outcome.map(drop), Err(Fault::BadSignature));
+        }
+        let stripped = &answer[..1 + KEY];
+        let outcome = greeting.answered(stripped, Some(&server.public_key()), None);
         assert_eq!(outcome.map(drop), Err(Fault::BadSignature));
-        let _ = hello;
     }
 
     #[test]
-    fn a_client_proves_its_key() {
-        let client = identity();
+    fn a_client_proves_its_key_to_the_server_that_it_talks_to() {
+        let (client, server, other) = (identity(), identity(), identity());
         let (greeting, hello) = Greeting::new().unwrap();
-        let (welcome, answer) = Welcome::new(&hello, None).unwrap();
+        let (_, challenge, answer) = welcome(&hello, Some(&server)).unwrap();
         let (_, proof) = greeting.answered(&answer, None, Some(&client)).unwrap();
         let proof = proof.unwrap();
-        assert_eq!(welcome.proven(&proof), Ok(client.public()));
-        let (other, _) = Welcome::new(&hello, None).unwrap();
-        assert_eq!(
-            other.proven(&proof),
-            Err(Fault::BadSignature),
-            "of another session"
-        );
-        assert_eq!(welcome.proven(&proof[..9]), Err(Fault::BadSignature));
-        assert_eq!(welcome.proven(b""), Err(Fault::Malformed));
+        assert_eq!(challenge.proven(&proof), Ok(client.public_key()));
+        assert_eq!(challenge.proven(&proof[..9]), Err(Fault::BadSignature));
+        assert_eq!(challenge.proven(b""), Err(Fault::Malformed));
+        let (_, another, _) = welcome(&hello, Some(&server)).unwrap();
+        let refused = another.proven(&proof);
+        assert_eq!(refused, Err(Fault::BadSignature), "of another session");
+        // One that the client trusts gives out another's answer as its own.
+        let (greeting, hello) = Greeting::new().unwrap();
+        let (_, challenge, mut answer) = welcome(&hello, Some(&server)).unwrap();
+        answer.truncate(1 + KEY);
+        let transcript = digest(&SHA256, &[&hello[..], &answer].concat());
+        sign(&other, BY_SERVER, transcript.as_ref(), &mut answer);
+        let pinned = other.public_key();
+        let (_, proof) = greeting
+            .answered(&answer, Some(&pinned), Some(&client))
+            .unwrap();
+        let refused = challenge.proven(&proof.unwrap());
+        assert_eq!(refused, Err(Fault::BadSignature), "passed on");
     }
 
     #[test]
     fn malformed_handshakes_are_refused() {
         let (_, hello) = Greeting::new().unwrap();
         for bad in [&b""[..], &hello[..10], &[&hello[..], b"x"].concat()] {
-            assert_eq!(Welcome::new(bad, None).map(drop), Err(Fault::Malformed));
+            assert_eq!(welcome(bad, None).map(drop), Err(Fault::Malformed));
         }
         let mut newer = hello.clone();
         newer[1] = 2;
-        assert_eq!(Welcome::new(&newer, None).map(drop), Err(Fault::Malformed));
+        assert_eq!(welcome(&newer, None).map(drop), Err(Fault::Malformed));
         let mut small_order = hello;
         small_order[2..].fill(0);
-        assert_eq!(
-            Welcome::new(&small_order, None).map(drop),
-            Err(Fault::Malformed)
-        );
+        assert_eq!(welcome(&small_order, None).map(drop), Err(Fault::Malformed));
     }
 }

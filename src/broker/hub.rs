@@ -10,30 +10,29 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-
 use super::auth::{Authenticator, Login};
-use super::codec::{Encoding, decode, encode};
-use super::crypto::{self, Cipher, Fault, Identity, Welcome};
+use super::budget::Charge;
+use super::codec::decode_within;
 use super::endpoints::Locals;
 use super::journal::{Committed, Journal};
-use super::message::{Message as Letter, Status};
+use super::line::{Came, Guard};
+use super::link::{Answer, Link};
+use super::message::{Message as Letter, MessageType, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
 use super::router::{
-    Credentials, Handler, InTransit, Now, Output, Outputs, OwnHandler, Publication, Returned,
+    BEFORE_LOGIN, Credentials, Handler, InTransit, Now, Output, Outputs, OwnHandler, Returned,
     Router,
 };
-use super::topics::{Outbox, Pushed};
 use super::wal::{Ticket, WalError};
 use crate::engine::{Core, Deadline, lock};
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
 use crate::protocols::{CtxId, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, info};
 
-/// Answers that may wait for a client, in number and bytes, before nothing more is read from it.
-const MOST_ANSWERS: usize = 1000;
-const MOST_BYTES: usize = 8 << 20;
+/// The header by which a client says that it reads compressed payloads, and its value.
+pub(super) const ACCEPT_ENCODING: &str = "accept-encoding";
+pub(super) const GZIP: &str = "gzip";
 /// What a message of pair version 1 begins with when it has passed no device.
 const FIRST_HOP: u32 = 1;
 /// Most hops that are accepted.
@@ -143,90 +142,17 @@ pub(super) struct Hub {
     last_session: SessionId,
     /// What was decided while nobody could send it.
     later: Outputs,
+    guard: Guard,
     /// When clients are looked at that may have fallen silent, if they have to say that they are alive.
     next_look: Option<Instant>,
     /// What is not to be sent before the log has kept what it rests on.
     held: VecDeque<(Ticket, Outputs)>,
-    /// Whether a client must encrypt.
-    encrypt: bool,
-    identity: Option<Identity>,
     /// Something was done since somebody last looked.
     busy: bool,
 }
 
-/// A connection of a client.
-struct Link {
-    pipe: PipeId,
-    source: Option<IpAddr>,
-    /// How the client's last request was encoded.
-    encoding: Encoding,
-    cipher: Option<Cipher>,
-    /// Whether the pipe takes a message now.
-    ready: bool,
-    /// Whether its messages are left with the pipe for now.
-    held: bool,
-    /// When it sent something last.
-    heard: Instant,
-    /// Nothing can be sent to it any more.
-    broken: bool,
-    frames: VecDeque<Vec<u8>>,
-    answers: VecDeque<Answer>,
-    answer_bytes: usize,
-    /// Answers that the hub holds until the log has kept what they rest on.
-    awaited: usize,
-    publications: Outbox<Arc<Publication>>,
-}
-
-struct Answer {
-    message: Letter,
-    item: Option<InTransit>,
-    bytes: usize,
-}
-
-impl Link {
-    fn new(pipe: PipeId, source: Option<IpAddr>, now: Instant) -> Self {
-        Self {
-            pipe,
-            source,
-            encoding: Encoding::Binary,
-            cipher: None,
-            ready: true,
-            held: false,
-            heard: now,
-            broken: false,
-            frames: VecDeque::new(),
-            answers: VecDeque::new(),
-            answer_bytes: 0,
-            awaited: 0,
-            publications: Outbox::default(),
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.answers.len() + self.awaited >= MOST_ANSWERS || self.answer_bytes >= MOST_BYTES
-    }
-
-    /// The next frame to send, and what it carries.
-    fn next(&mut self) -> Option<std::result::Result<(Bytes, Option<InTransit>), Fault>> {
-        if let Some(frame) = self.frames.pop_front() {
-            return Some(Ok((frame.into(), None)));
-        }
-        let (plain, item) = if let Some(answer) = self.answers.pop_front() {
-            self.answer_bytes = self.answer_bytes.saturating_sub(answer.bytes);
-            (encode(&answer.message, self.encoding), answer.item)
-        } else {
-            let (publication, missed) = self.publications.pop()?;
-            (publication.encoded(self.encoding, missed), None)
-        };
-        Some(match &mut self.cipher {
-            None => Ok((plain, item)),
-            Some(cipher) => cipher.seal(&plain).map(|sealed| (sealed.into(), item)),
-        })
-    }
-}
-
 impl Hub {
-    pub(super) fn new(router: Router, encrypt: bool, identity: Option<Identity>) -> Self {
+    pub(super) fn new(router: Router, guard: Guard) -> Self {
         Self {
             router,
             links: HashMap::new(),
@@ -234,10 +160,9 @@ impl Hub {
             sessions: IdMap::default(),
             last_session: 0,
             later: Outputs::new(),
+            guard,
             next_look: None,
             held: VecDeque::new(),
-            encrypt,
-            identity,
             busy: false,
         }
     }
@@ -318,30 +243,30 @@ impl Hub {
             return Ok(());
         };
         link.heard = now.at;
-        let body = match (&mut link.cipher, message.body().first()) {
-            (Some(cipher), _) => match cipher.open(message.body()) {
-                Ok(plain) => Bytes::from(plain),
-                Err(_) => {
-                    return Err(Error::Malformed(
-                        "an encrypted frame that is not as it was sent",
-                    ));
-                }
-            },
-            (None, Some(&crypto::HELLO)) => {
-                let (welcome, answer) = Welcome::new(message.body(), self.identity.as_ref())
-                    .map_err(|_| Error::Malformed("an unusable offer to encrypt"))?;
-                link.cipher = Some(welcome.cipher);
-                link.frames.push_back(answer);
+        let body = match link.line.take(message, &self.guard)? {
+            Came::Message(body) => body,
+            Came::Handshake(answer) => {
+                link.frames.extend(answer);
                 self.flush(session, io);
+                self.trust(session, io);
                 return Ok(());
             }
-            (None, _) if self.encrypt => return Err(Error::PermissionDenied),
-            (None, _) => Bytes::from(message),
         };
+        let known = link.line.is_known(&self.guard);
         let mut out = Outputs::new();
-        match decode(body) {
+        match decode_within(body, self.router.longest(session)) {
+            Ok((request, encoding)) if !known => {
+                link.encoding = encoding;
+                let text = "this client's key is none of those that the broker serves";
+                let answer = request.reply(Status::DiffieHellmanNak, text);
+                self.router.refuse(session, answer, &mut out);
+            }
             Ok((request, encoding)) => {
                 link.encoding = encoding;
+                if request.kind() == MessageType::ClientConfig {
+                    let reads = request.header(ACCEPT_ENCODING) == Some(GZIP);
+                    link.cutoff = self.router.limits().compress_cutoff.filter(|_| reads);
+                }
                 self.router.request(session, request, now, &mut out);
             }
             Err(error) => {
@@ -355,6 +280,16 @@ impl Hub {
         }
         self.carry_out(out, now, shared, io);
         Ok(())
+    }
+
+    /// Takes long messages from a client as soon as it is known who it is, if that matters.
+    fn trust(&self, session: SessionId, io: &mut dyn Io) {
+        if let Some(link) = self.links.get(&session)
+            && link.line.is_known(&self.guard)
+            && !self.router.is_stranger(session)
+        {
+            io.limit(link.pipe, usize::MAX);
+        }
     }
 
     // ---- what goes out ----
@@ -452,13 +387,7 @@ impl Hub {
                         self.take_back(item, now);
                         continue;
                     };
-                    let bytes = message.payload_binary().len();
-                    link.answer_bytes += bytes;
-                    link.answers.push_back(Answer {
-                        message,
-                        item,
-                        bytes,
-                    });
+                    link.answer(message, item, self.router.budget());
                     self.flush(session, io);
                 }
                 Output::Publish {
@@ -468,15 +397,14 @@ impl Hub {
                     let Some(link) = self.links.get_mut(&subscription.session) else {
                         continue;
                     };
-                    match link.publications.push(&subscription, publication) {
-                        Pushed::Done => {}
-                        Pushed::DroppedOldest(_) | Pushed::DroppedNewest(_) => {
-                            io.dropped_on(
-                                Some(link.pipe),
-                                crate::protocols::Dropped::SendQueueFull,
-                            );
+                    match link.publish(&subscription, publication) {
+                        None => io.close_pipe(link.pipe, Error::Busy),
+                        Some(lost) => {
+                            for _ in 0..lost {
+                                let why = crate::protocols::Dropped::SendQueueFull;
+                                io.dropped_on(Some(link.pipe), why);
+                            }
                         }
-                        Pushed::Disconnect(_) => io.close_pipe(link.pipe, Error::Busy),
                     }
                     self.flush(subscription.session, io);
                 }
@@ -484,13 +412,15 @@ impl Hub {
                     session,
                     request,
                     handler,
-                } => self.call(session, request, handler, now, shared),
+                    charge,
+                } => self.call(session, request, handler, charge, now, shared),
                 Output::LogIn {
                     session,
                     request,
                     auth,
                     credentials,
                 } => self.log_in(session, request, auth, credentials, shared),
+                Output::Trust { session } => self.trust(session, io),
                 Output::CutOff { session } => {
                     if let Some(link) = self.links.get(&session) {
                         io.close_pipe(link.pipe, Error::PermissionDenied);
@@ -508,6 +438,7 @@ impl Hub {
         session: SessionId,
         request: Letter,
         handler: Handler,
+        charge: Charge,
         now: Now,
         shared: &Arc<Shared>,
     ) {
@@ -524,6 +455,7 @@ impl Hub {
             if let Some(shared) = weak.upgrade() {
                 shared.run(session, &asked, &handler, until);
             }
+            drop(charge);
         });
         if shared.pool.run(job).is_err() {
             let busy = Err((Status::RetryLater, "all handlers are busy".into()));
@@ -579,6 +511,9 @@ impl Hub {
             // One word fits into an empty header.
             let _ = message.header_append_u32(FIRST_HOP);
             link.ready = io.push(link.pipe, &message);
+            if !link.ready {
+                link.in_pipe = Some(self.router.budget().take(message.len()));
+            }
             if let Some(item) = item {
                 self.router.delivered(item, || Now::read(io.now()));
             }
@@ -644,9 +579,13 @@ impl Protocol for Machine {
         let session = hub.next_session();
         hub.sessions.insert(pipe, session);
         let (source, now) = (io.peer(pipe), io.now());
-        hub.links.insert(session, Link::new(pipe, source, now));
+        let most_bytes = hub.router.limits().outbox_bytes;
+        hub.links
+            .insert(session, Link::new(pipe, source, now, most_bytes));
         hub.look_for_silent(now, io);
         hub.router.open(session);
+        io.limit(pipe, BEFORE_LOGIN);
+        hub.trust(session, io);
         Ok(())
     }
 
@@ -674,6 +613,7 @@ impl Protocol for Machine {
             return;
         };
         link.ready = true;
+        link.in_pipe = None;
         hub.flush(session, io);
         hub.resume(session, &self.0, io);
         hub.catch_up(now, &self.0, io);

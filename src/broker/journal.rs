@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::budget::Budget;
 use super::codec::{Encoding, decode, encode};
 use super::message::Status;
 use super::queue::{Config, Item, Meta, Queue, Store};
@@ -65,6 +66,7 @@ impl Journal {
     pub(super) fn open(
         options: &LogOptions,
         window: Duration,
+        budget: &Budget,
         told: impl Fn() + Send + Sync + 'static,
     ) -> Result<(Self, Restored, Report), WalError> {
         let directory = options.directory();
@@ -104,7 +106,10 @@ impl Journal {
             } => match decode(Bytes::copy_from_slice(message)) {
                 Ok((message, _)) => {
                     if let Some((_, queue)) = queues.get_mut(&queue) {
-                        queue.restore(item, Entry(message), from_log(meta));
+                        // It is there, whatever the budget says.
+                        let charge = budget.take(message.size().total);
+                        let entry = Entry::new(message, charge);
+                        queue.restore(item, entry, from_log(meta));
                     }
                 }
                 // It stays in the log for a version that can.
@@ -270,7 +275,7 @@ struct QueueStore {
 
 impl Store<Entry> for QueueStore {
     fn append(&mut self, seq: u64, meta: Meta, item: &Entry) {
-        let message = encode(&item.0, Encoding::Binary);
+        let message = encode(&item.message, Encoding::Binary);
         let meta = ItemMeta {
             accepted_at: meta.offered_at.unsigned_abs(),
             attempts: meta.attempts,

@@ -1,13 +1,10 @@
 //! A broker made of this crate's sockets: queues, topics and functions for clients in any language.
 
 mod auth;
+mod budget;
 mod caller;
 mod client;
 mod codec;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "signed sessions have no options yet")
-)]
 mod crypto;
 mod dedupe;
 mod endpoints;
@@ -16,7 +13,10 @@ mod functions;
 mod hub;
 mod journal;
 mod json;
+mod keys;
 mod leased;
+mod line;
+mod link;
 mod message;
 mod options;
 mod pool;
@@ -39,6 +39,7 @@ pub use error::{Error, Refusal, Result};
 pub use functions::HandlerError;
 pub use journal::{LogOptions, SyncPolicy};
 pub use json::{JsonError, JsonFault};
+pub use keys::{Identity, PublicKey};
 pub use leased::{Leased, Nack};
 pub use message::limits::{
     MAX_DESTINATION, MAX_HEADER_BYTES, MAX_HEADER_KEY, MAX_HEADERS, MAX_MIMETYPE, MAX_NESTING,

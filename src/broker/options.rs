@@ -4,8 +4,11 @@ use std::fmt;
 use std::time::Duration;
 
 use super::auth::Authenticator;
+use super::codec::MAX_PAYLOAD;
 use super::error::{Error, Result};
 use super::journal::LogOptions;
+use super::keys::{Identity, PublicKey};
+use super::line::Guard;
 use super::router::Limits;
 
 /// The options of a broker.
@@ -16,9 +19,8 @@ use super::router::Limits;
 #[non_exhaustive]
 pub struct BrokerOptions {
     pub(super) limits: Limits,
-    pub(super) max_connections: usize,
     pub(super) handlers: usize,
-    pub(super) encrypt: bool,
+    pub(super) guard: Guard,
     pub(super) linger: Duration,
     pub(super) authenticator: Option<Authenticator>,
     pub(super) log: Option<LogOptions>,
@@ -28,9 +30,8 @@ impl Default for BrokerOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
-            max_connections: 10_000,
             handlers: 16,
-            encrypt: false,
+            guard: Guard::default(),
             linger: Duration::from_secs(1),
             authenticator: None,
             log: None,
@@ -48,7 +49,7 @@ impl BrokerOptions {
     /// Clients that may be connected at once, at least 1, default 10,000. A further one is turned away.
     #[must_use]
     pub fn max_connections(mut self, clients: usize) -> Self {
-        self.max_connections = clients;
+        self.limits.connections = clients;
         self
     }
 
@@ -59,10 +60,46 @@ impl BrokerOptions {
         self
     }
 
+    /// Compresses payloads with gzip that have at least so many bytes, to and from clients that can do that; `None`, the
+    /// default, compresses nothing. It saves bytes on the line and costs both ends time; what is in queues is not
+    /// compressed.
+    #[must_use]
+    pub fn compress_cutoff(mut self, bytes: impl Into<Option<usize>>) -> Self {
+        self.limits.compress_cutoff = bytes.into();
+        self
+    }
+
     /// Queues, default 1,000; temporary ones do not count.
     #[must_use]
     pub fn max_queues(mut self, queues: usize) -> Self {
         self.limits.queues = queues;
+        self
+    }
+
+    /// Bytes of the messages in a queue that is made without a limit of its own, at least 1, default 256 MiB. As many
+    /// again may wait to be let in.
+    #[must_use]
+    pub fn max_queue_bytes(mut self, bytes: usize) -> Self {
+        self.limits.queue_bytes = bytes;
+        self
+    }
+
+    /// Bytes of all messages that the broker holds at once, default 1 GiB, at least twice
+    /// [`max_message_size`](Self::max_message_size): in queues, for those who wait,
+    /// for calls, and on their way to clients. Each counts 500 bytes more than it has, for what is around it. Offers,
+    /// publications, calls and waiting polls that would be too much are answered with
+    /// [`RetryLater`](super::Status::RetryLater) and [counted](super::Stats::refused_for_memory).
+    #[must_use]
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.limits.memory = bytes;
+        self
+    }
+
+    /// Bytes that may wait for a client which is slow to read, at least 1, default 8 MiB. If so many bytes of answers
+    /// wait, nothing more is read from it. Publications are dropped as its subscription says; a single one may be longer.
+    #[must_use]
+    pub fn max_outbox_bytes(mut self, bytes: usize) -> Self {
+        self.limits.outbox_bytes = bytes;
         self
     }
 
@@ -105,7 +142,23 @@ impl BrokerOptions {
     /// Whether clients must encrypt, default false. A client that does not is cut off at its first message.
     #[must_use]
     pub fn encrypt(mut self, required: bool) -> Self {
-        self.encrypt = required;
+        self.guard.encrypt = required;
+        self
+    }
+
+    /// The key that the broker proves to have, to clients that encrypt; default none.
+    /// [`server_key`](super::ClientOptions::server_key) is the other end's side of it.
+    #[must_use]
+    pub fn identity(mut self, identity: &Identity) -> Self {
+        self.guard.identity = Some(identity.clone());
+        self
+    }
+
+    /// Serves only clients that prove to have one of these keys, and so must encrypt; default any. The requests of others
+    /// are answered with [`DiffieHellmanNak`](super::Status::DiffieHellmanNak).
+    #[must_use]
+    pub fn client_keys(mut self, keys: impl IntoIterator<Item = PublicKey>) -> Self {
+        self.guard.clients = Some(keys.into_iter().collect());
         self
     }
 
@@ -175,11 +228,22 @@ impl BrokerOptions {
 
     pub(super) fn check(&self) -> Result<()> {
         let size = self.limits.message_size;
-        if !(2 << 10..=250 << 20).contains(&size) {
+        if !(2 << 10..=MAX_PAYLOAD).contains(&size) {
             return Err(bad_option("max-message-size", size, "2 KiB to 250 MiB"));
         }
-        if self.max_connections == 0 {
+        if self.limits.connections == 0 {
             return Err(bad_option("max-connections", 0, "1 or more"));
+        }
+        if self.limits.queue_bytes == 0 {
+            return Err(bad_option("max-queue-bytes", 0, "1 or more"));
+        }
+        if self.limits.outbox_bytes == 0 {
+            return Err(bad_option("max-outbox-bytes", 0, "1 or more"));
+        }
+        let memory = self.limits.memory;
+        if memory < size.saturating_mul(2) {
+            let allowed = "twice max-message-size or more";
+            return Err(bad_option("max-memory", memory, allowed));
         }
         if self.handlers == 0 {
             return Err(bad_option("handler-threads", 0, "1 or more"));

@@ -6,8 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::ask::millis;
 use super::queue::{Config, Kind};
-use super::router::configure;
-use super::router::{Answered, QueueStatus as Inner};
+use super::router::{Answered, QueueStatus as Inner, configure, most_bytes};
 
 /// Whether a queue that is full refuses offers or lets its oldest messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -40,6 +39,8 @@ pub struct QueueStatus {
     pub size: usize,
     /// Their bytes.
     pub bytes: usize,
+    /// Bytes it holds at most.
+    pub max_bytes: usize,
     /// Those in it that are not to be handed out yet.
     pub delayed: usize,
     /// Messages that are on their way to clients, or leased.
@@ -77,6 +78,13 @@ impl QueueOptions {
     pub fn queue_type(mut self, queue_type: QueueType) -> Self {
         self.queue_type = queue_type;
         self
+    }
+
+    /// Bytes of messages it holds at most, at least 1; as many again may wait to be let in. Default: as the broker's
+    /// option [`max_queue_bytes`](super::BrokerOptions::max_queue_bytes) says.
+    #[must_use]
+    pub fn max_bytes(self, bytes: usize) -> Self {
+        self.with("max-bytes", bytes)
     }
 
     /// The queue into which messages go that expire, that clients reject, that were tried too often, or for which a
@@ -138,13 +146,16 @@ impl QueueOptions {
         Value::Object(fields)
     }
 
-    pub(super) fn to_config(&self) -> Answered<Config> {
+    /// As the broker takes it, whose queues hold so many bytes unless something else is said.
+    pub(super) fn to_config(&self, max_bytes: usize) -> Answered<Config> {
         let mut config = Config::bounded(self.capacity);
         if self.queue_type == QueueType::Circular {
             config.kind = Kind::Circular;
         }
         config.durable = self.fields.get("persistence") == Some(&json!("DURABLE"));
-        configure(&Value::Object(self.fields.clone()), &mut config)?;
+        let fields = Value::Object(self.fields.clone());
+        config.bytes = most_bytes(&fields, max_bytes)?;
+        configure(&fields, &mut config)?;
         Ok(config)
     }
 }
@@ -163,6 +174,7 @@ impl From<Inner> for QueueStatus {
             capacity: inner.capacity,
             size: inner.size,
             bytes: inner.bytes,
+            max_bytes: inner.max_bytes,
             delayed: inner.delayed,
             in_flight: inner.in_flight,
             dead_letter: inner.dead_letters.map(String::from),

@@ -76,28 +76,31 @@ impl Broker {
     /// opened, and as [`new`](Self::new).
     pub fn with_options(options: &BrokerOptions) -> Result<Self> {
         options.check()?;
-        let mut router = Router::new(options.limits.clone(), options.authenticator.clone());
+        let mut limits = options.limits.clone();
+        limits.encrypt = options.guard.encrypts();
+        let mut router = Router::new(limits, options.authenticator.clone());
         let known: Arc<Mutex<Weak<Core>>> = Arc::default();
         let recovered = match &options.log {
             None => None,
             Some(log) => {
                 let teller = known.clone();
                 let window = options.limits.dedupe.age;
-                let (journal, restored, report) = Journal::open(log, window, move || {
-                    let core = lock(&teller).upgrade();
-                    if let Some(core) = core {
-                        core.poke();
-                    }
-                })?;
+                let (journal, restored, report) =
+                    Journal::open(log, window, router.budget(), move || {
+                        let core = lock(&teller).upgrade();
+                        if let Some(core) = core {
+                            core.poke();
+                        }
+                    })?;
                 router.keep(journal, restored, Now::read(Instant::now()));
                 Some(report)
             }
         };
         let shared = Arc::new(Shared {
-            state: Mutex::new(Hub::new(router, options.encrypt, None)),
+            state: Mutex::new(Hub::new(router, options.guard.clone())),
             core: known,
             pool: Pool::new(options.handlers, 1000),
-            logins: Pool::new(LOGINS, options.max_connections),
+            logins: Pool::new(LOGINS, options.limits.connections),
         });
         let longest = options.limits.message_size + ENVELOPE;
         let sockets = SocketOptions::new()
@@ -105,7 +108,7 @@ impl Broker {
             .endpoint(EndpointOptions::new().recv_max_size(longest));
         let core = Core::new(Box::new(Machine(shared.clone())), false, &sockets)?;
         *lock(&shared.core) = Arc::downgrade(&core);
-        let (most, connected) = (options.max_connections, Arc::downgrade(&core));
+        let (most, connected) = (options.limits.connections, Arc::downgrade(&core));
         let closing = Arc::new(AtomicBool::new(false));
         let closes = closing.clone();
         let networks = options.authenticator.clone();
@@ -126,7 +129,7 @@ impl Broker {
             core,
             endpoints: Endpoints::new(shared.clone(), options),
             shared,
-            exposed: options.authenticator.is_some() && !options.encrypt,
+            exposed: options.authenticator.is_some() && !options.guard.encrypts(),
             server: Mutex::new(Some(server)),
             closing,
             recovered,
@@ -184,10 +187,10 @@ impl Broker {
     /// As [`create_queue`](Self::create_queue); [`QueueNotFound`](super::Status::QueueNotFound) if there is no queue for
     /// the dead letters, and [`BadRequest`](super::Status::BadRequest) for options that cannot be.
     pub fn create_queue_with(&self, name: &str, options: &QueueOptions) -> Result<bool> {
-        let config = options.to_config()?;
-        let created = self
-            .shared
-            .with(|router, _, _| router.create_queue(name, config));
+        let created = self.shared.with(|router, _, _| {
+            let config = options.to_config(router.limits().queue_bytes)?;
+            router.create_queue(name, config)
+        });
         if created.is_ok() {
             self.shared.keep()?;
         }

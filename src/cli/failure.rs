@@ -1,6 +1,7 @@
 //! How a command fails: one line on standard error, and an exit code.
 
 use std::fmt::Display;
+use std::io::Write;
 use std::process::ExitCode;
 
 /// What went wrong, in one line.
@@ -31,15 +32,20 @@ impl Failure {
     pub(super) fn about(self, what: impl Display) -> Self {
         Self::new(self.code, format_args!("{what}: {}", self.line))
     }
+
+    /// Prints it. Whoever reads it may have stopped to.
+    pub(super) fn tell(&self) {
+        let _ = writeln!(std::io::stderr(), "{}", self.line);
+    }
 }
 
 /// The exit code of a command; says why it failed.
 pub(super) fn exit(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, line }) => {
-            eprintln!("{line}");
-            ExitCode::from(code)
+        Err(failure) => {
+            failure.tell();
+            ExitCode::from(failure.code)
         }
     }
 }

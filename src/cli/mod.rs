@@ -6,11 +6,17 @@ mod acl;
 mod bench;
 #[cfg(feature = "broker")]
 mod broker;
+#[cfg(feature = "broker")]
+mod buffers;
 mod cat;
 #[cfg(feature = "broker")]
 mod client;
 #[cfg(feature = "broker")]
 mod failure;
+#[cfg(feature = "broker")]
+mod key;
+#[cfg(feature = "broker")]
+mod password;
 mod perf;
 #[cfg(feature = "broker")]
 mod signals;
@@ -71,6 +77,9 @@ enum Run {
     /// Manages what the users of a broker may do
     #[cfg(feature = "broker")]
     Acl(acl::Command),
+    /// Makes keys by which brokers and clients know each other
+    #[cfg(feature = "broker")]
+    Key(key::Command),
     /// Looks at a broker's write-ahead log, or repairs it
     #[cfg(feature = "broker")]
     Wal(wal::Command),
@@ -104,6 +113,8 @@ pub(crate) fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Run::User(command) => user::main(&command),
         #[cfg(feature = "broker")]
         Run::Acl(command) => acl::main(&command),
+        #[cfg(feature = "broker")]
+        Run::Key(command) => key::main(&command),
         #[cfg(feature = "broker")]
         Run::Wal(command) => wal::main(&command),
     }

@@ -74,9 +74,55 @@ impl<'de> Deserialize<'de> for Size {
     }
 }
 
+/// A size, or -1 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct MaybeSize(pub(super) Option<usize>);
+
+impl FromStr for MaybeSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "-1" => Ok(Self(None)),
+            text => text.parse().map(|Size(bytes)| Self(Some(bytes))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for MaybeSize {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Number(i64),
+            Text(String),
+        }
+
+        let expected =
+            "-1 for none, a number of bytes, or one such as 512B, 5KB or 20MB, is expected";
+        match Form::deserialize(from).map_err(|_| D::Error::custom(expected))? {
+            Form::Number(-1) => Ok(Self(None)),
+            Form::Number(bytes) => usize::try_from(bytes)
+                .map(|bytes| Self(Some(bytes)))
+                .map_err(|_| D::Error::custom(expected)),
+            Form::Text(text) => text.parse().map_err(D::Error::custom),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn minus_one_is_no_size() {
+        assert_eq!("-1".parse(), Ok(MaybeSize(None)));
+        assert_eq!("5KB".parse(), Ok(MaybeSize(Some(5 << 10))));
+        assert_eq!("0".parse(), Ok(MaybeSize(Some(0))));
+        for bad in ["-2", "off", "", "-1KB"] {
+            assert!(bad.parse::<MaybeSize>().is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn sizes_are_read() {

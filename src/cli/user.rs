@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use wirebird::broker::{AuthError, Authenticator, FileFault, Role};
+use zeroize::Zeroizing;
 
-/// Longest line that is read as a password, far beyond what is accepted as one.
-const LONGEST: u64 = 4096;
+use super::password::first_line;
 
 /// The arguments of `wirebird user`.
 #[derive(Debug, Args)]
@@ -106,7 +106,7 @@ pub(super) fn told(error: AuthError) -> String {
 
 // ---- the password ----
 
-fn password() -> Result<String, String> {
+fn password() -> Result<Zeroizing<String>, String> {
     let input = io::stdin();
     if !input.is_terminal() {
         return line(&mut input.lock());
@@ -123,22 +123,17 @@ fn password() -> Result<String, String> {
     }
 }
 
-fn ask(prompt: &str) -> Result<String, String> {
+fn ask(prompt: &str) -> Result<Zeroizing<String>, String> {
     eprint!("{prompt}");
     let answer = line(&mut io::stdin().lock());
     eprintln!();
     answer
 }
 
-fn line(input: &mut impl BufRead) -> Result<String, String> {
-    let mut text = String::new();
-    let mut input = io::Read::take(input, LONGEST);
-    match input.read_line(&mut text) {
-        Ok(0) => Err("There is no password on the standard input.".into()),
-        Ok(_) => {
-            let line = text.strip_suffix('\n').unwrap_or(&text);
-            Ok(line.strip_suffix('\r').unwrap_or(line).into())
-        }
+fn line(input: &mut impl BufRead) -> Result<Zeroizing<String>, String> {
+    match first_line(input) {
+        Ok(Some(line)) => Ok(line),
+        Ok(None) => Err("There is no password on the standard input.".into()),
         Err(error) => Err(format!("Cannot read the password: {error}.")),
     }
 }
@@ -160,28 +155,5 @@ impl Drop for Silence {
     fn drop(&mut self) {
         // There is nobody to tell.
         let _ = tcsetattr(io::stdin(), OptionalActions::Now, &self.0);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_password_is_the_first_line_without_its_end() {
-        for text in [
-            "pass word",
-            "pass word\n",
-            "pass word\r\n",
-            "pass word\nmore",
-        ] {
-            assert_eq!(
-                line(&mut text.as_bytes()),
-                Ok("pass word".into()),
-                "{text:?}"
-            );
-        }
-        assert!(line(&mut &b""[..]).is_err());
-        assert!(line(&mut &b"\xff\n"[..]).is_err());
     }
 }

@@ -128,6 +128,11 @@ pub(super) struct Pace {
 /// The receiving half.
 pub(super) struct Rx {
     pub(super) decoder: Decoder,
+    /// The longest message that is accepted now; 0 for any.
+    pub(super) limit: usize,
+    /// The longest one that the endpoint accepts.
+    #[cfg(feature = "broker")]
+    pub(super) longest: usize,
     /// A thread is reading, without the lock, and has the decoder.
     pub(super) reading: bool,
     /// The machine takes what is in the decoder when it has a use for it.
@@ -173,6 +178,9 @@ impl PipeSlot {
             },
             rx: Rx {
                 decoder: Decoder::new(framing, limit),
+                limit,
+                #[cfg(feature = "broker")]
+                longest: limit,
                 reading: false,
                 held: false,
                 saturated: false,

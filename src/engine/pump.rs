@@ -219,6 +219,8 @@ impl Core {
                 Ok(Received::End) => pipe.rx.ended = Some(Error::ConnectionShut),
                 Err(error) => pipe.rx.ended = Some(error.into()),
             }
+            // It may have changed meanwhile.
+            decoder.set_limit(pipe.rx.limit);
             pipe.rx.decoder = decoder;
             if pipe.connection.owes() && !(pipe.tx.writing || pipe.tx.blocked || pipe.tx.dead) {
                 self.await_room(&mut state.world, id);

@@ -169,6 +169,20 @@ impl Io for World {
         }
     }
 
+    #[cfg(feature = "broker")]
+    fn limit(&mut self, pipe: PipeId, bytes: usize) {
+        let Some(pipe) = self.pipes.get_mut(pipe) else {
+            return;
+        };
+        let rx = &mut pipe.rx;
+        rx.limit = match rx.longest {
+            0 => bytes,
+            longest => bytes.min(longest),
+        };
+        rx.decoder.set_limit(rx.limit);
+        pipe.connection.set_limit(rx.limit);
+    }
+
     fn wake_recv(&mut self, ctx: CtxId) {
         if !self.receivers.is_empty() {
             self.wakes.extend(self.receivers.take_one(ctx));

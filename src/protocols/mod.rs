@@ -186,6 +186,13 @@ pub(crate) trait Io {
         None
     }
 
+    /// Sets the longest message that is accepted from a pipe, as far as that is less than its endpoint allows. It is in
+    /// force for messages whose length has not been read yet. What comes from within the process has no limit.
+    #[cfg(feature = "broker")]
+    fn limit(&mut self, pipe: PipeId, bytes: usize) {
+        let _ = (pipe, bytes);
+    }
+
     /// A receive on `ctx` may now succeed: wakes one that waits.
     fn wake_recv(&mut self, ctx: CtxId);
 

@@ -32,6 +32,7 @@ impl Transport for Ipc {
 
     fn connect(&self, _: &Url, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
         let socket = open()?;
+        stream::set_buffers(&socket, &setup.options)?;
         let peer = address.clone();
         match rustix::net::connect(&socket, &kernel_address(address)?) {
             Ok(()) => {}
@@ -128,6 +129,7 @@ impl Acceptor for IpcAcceptor {
         let (socket, _) = self.socket.accept_raw()?;
         socket.set_cloexec(true)?;
         socket.set_nonblocking(true)?;
+        stream::set_buffers(&socket, &setup.options)?;
         let bound = self.bound.clone();
         let ends = move |fd: BorrowedFd<'_>| ends(fd, bound.clone(), Address::Unspecified);
         Ok(stream::handshake(
@@ -240,4 +242,37 @@ pub(super) fn credentials(fd: BorrowedFd<'_>) -> Option<Credentials> {
 #[cfg(not(target_os = "linux"))]
 pub(super) fn credentials(_: BorrowedFd<'_>) -> Option<Credentials> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::options::EndpointOptions;
+
+    #[test]
+    fn the_buffers_of_the_system_are_as_large_as_they_are_told_to_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let setup = Setup {
+            protocol: 0x10,
+            recv_max: 0,
+            options: EndpointOptions::new()
+                .socket_send_buffer(9000)
+                .socket_recv_buffer(5000),
+        };
+        let url = Url::parse(&format!("ipc://{}/s", directory.path().display())).unwrap();
+        let acceptor = Ipc.listen(&url, &setup, Arc::new(|| {})).unwrap();
+        let dialed = Ipc.connect(&url, &acceptor.address(), &setup).unwrap();
+        let accepted = acceptor.accept(&setup).unwrap();
+        for end in [&dialed, &accepted] {
+            let fd = end.fd().unwrap();
+            let socket = SockRef::from(&fd);
+            // Systems round up, and count what is around the bytes.
+            let send = socket.send_buffer_size().unwrap();
+            assert!((9000..20_000).contains(&send), "{send}");
+            let recv = socket.recv_buffer_size().unwrap();
+            assert!((5000..12_000).contains(&recv), "{recv}");
+        }
+    }
 }

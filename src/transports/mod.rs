@@ -282,6 +282,12 @@ pub(crate) trait Connection: Send + Sync {
     /// watched.
     fn recv(&self, decoder: &mut Decoder, otherwise: Otherwise) -> io::Result<Received>;
 
+    /// Sets the longest message accepted, 0 for any, where the decoder that is given does not see to that.
+    #[cfg(feature = "broker")]
+    fn set_limit(&self, limit: usize) {
+        let _ = limit;
+    }
+
     /// Whether a receive would find something, as far as that can be told without a system call: something that no
     /// event tells of.
     fn has_arrivals(&self) -> bool {

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown};
+use socket2::SockRef;
 
 use super::{Connection, Ends, Established, Handshake, Otherwise, Progress, Received, Setup};
 use crate::address::Address;
 use crate::error::{Error, Result};
+use crate::options::EndpointOptions;
 use crate::wire::header::{self, HEADER_LEN};
 use crate::wire::{Batch, Decoder, Framing};
 
@@ -66,6 +68,18 @@ pub(crate) enum Establishing {
     Waiting { writable: bool },
     /// Bytes may flow.
     Done,
+}
+
+/// Sets how much the system keeps of a connection.
+pub(super) fn set_buffers(socket: impl AsFd, options: &EndpointOptions) -> io::Result<()> {
+    let socket = SockRef::from(&socket);
+    if let Some(bytes) = options.buffers.send {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.buffers.recv {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    Ok(())
 }
 
 /// Addresses by descriptor.

@@ -233,6 +233,7 @@ fn open(address: &SocketAddr) -> Result<Socket> {
 
 fn configure(socket: &Socket, options: &EndpointOptions) -> Result<()> {
     socket.set_tcp_nodelay(options.nodelay)?;
+    stream::set_buffers(socket, options)?;
     if let Some(keepalive) = &options.keepalive {
         let mut timing = TcpKeepalive::new();
         if let Some(idle) = keepalive.idle {
@@ -274,6 +275,13 @@ mod tests {
 
     /// Whether each end of a connection sends small segments at once, and whether it probes an idle peer.
     fn settings(options: EndpointOptions) -> [(bool, bool); 2] {
+        ends_with(options, |socket| {
+            (socket.tcp_nodelay().unwrap(), socket.keepalive().unwrap())
+        })
+    }
+
+    /// Something of each end of a connection.
+    fn ends_with<T>(options: EndpointOptions, look: fn(&SockRef<'_>) -> T) -> [T; 2] {
         let setup = Setup {
             protocol: 0x10,
             recv_max: 0,
@@ -290,9 +298,28 @@ mod tests {
         };
         [&dialed, &accepted].map(|end| {
             let fd = end.fd().unwrap();
-            let socket = SockRef::from(&fd);
-            (socket.tcp_nodelay().unwrap(), socket.keepalive().unwrap())
+            look(&SockRef::from(&fd))
         })
+    }
+
+    #[test]
+    fn the_buffers_of_the_system_are_as_large_as_they_are_told_to_be() {
+        let sizes = |options| {
+            ends_with(options, |socket| {
+                (
+                    socket.send_buffer_size().unwrap(),
+                    socket.recv_buffer_size().unwrap(),
+                )
+            })
+        };
+        let options = EndpointOptions::new();
+        let own = sizes(options.clone());
+        let told = options.socket_send_buffer(9000).socket_recv_buffer(5000);
+        for ((send, recv), own) in sizes(told).into_iter().zip(own) {
+            // Systems round up, and count what is around the bytes.
+            assert!((9000..20_000).contains(&send) && send != own.0, "{send}");
+            assert!((5000..12_000).contains(&recv) && recv != own.1, "{recv}");
+        }
     }
 
     #[test]

@@ -72,6 +72,11 @@ impl Decoder {
         }
     }
 
+    /// Sets the longest message accepted, 0 for any, from the next length on that is read.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// The buffer to read into: everything in its spare capacity may be filled, nothing else may be changed.
     pub(crate) fn space(&mut self) -> &mut Vec<u8> {
         self.next = Next::Unknown;

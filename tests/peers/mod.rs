@@ -362,7 +362,18 @@ impl Running {
     /// Waits for a line of standard output that begins with `start`, and gives the rest of it.
     #[track_caller]
     pub(crate) fn line(&self, start: &str) -> String {
-        let found = self.out.wait(|out| {
+        self.line_of(&self.out, start)
+    }
+
+    /// The same of standard error.
+    #[track_caller]
+    pub(crate) fn complaint(&self, start: &str) -> String {
+        self.line_of(&self.err, start)
+    }
+
+    #[track_caller]
+    fn line_of(&self, output: &Output, start: &str) -> String {
+        let found = output.wait(|out| {
             let text = String::from_utf8_lossy(out);
             let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
             let rest = whole.lines().find_map(|line| line.strip_prefix(start));

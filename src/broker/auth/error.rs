@@ -1,4 +1,4 @@
-//! What can be wrong with users, rights, and the file that holds them.
+//! What can be wrong with users, rights and keys, and the files that hold them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::acl::DestinationType;
 use crate::broker::message::MessageError;
 
-/// Why an [`Authenticator`](super::Authenticator) cannot do what it was asked for. No password is ever in it.
+/// Why an [`Authenticator`](super::Authenticator) or a key cannot do what it was asked for. No password is ever in it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum AuthError {
@@ -35,6 +35,8 @@ pub enum AuthError {
     BadDestination(MessageError),
     /// It is neither an address nor a network in CIDR notation.
     BadNetwork(String),
+    /// It is no public key.
+    BadKey(String),
     /// The system gives no random numbers.
     NoRandom,
     /// A file cannot be read or written.
@@ -95,6 +97,10 @@ impl fmt::Display for AuthError {
             Self::BadNetwork(text) => write!(
                 f,
                 "{text:?} is no network: an address or ADDRESS/PREFIX is allowed, as 10.0.0.0/8"
+            ),
+            Self::BadKey(text) => write!(
+                f,
+                "{text:?} is no public key: 44 characters of Base64 are, as wirebird key public prints them"
             ),
             Self::NoRandom => f.write_str("the system gives no random numbers"),
             Self::File { path, fault } => write!(f, "{}: {fault}", path.display()),

@@ -54,7 +54,7 @@ struct Access {
 
 /// Reads a file.
 pub(super) fn load(path: &Path) -> Result<State, AuthError> {
-    read(path)
+    read_private(path)
         .and_then(|text| parse(&text))
         .map_err(|fault| AuthError::File {
             path: path.into(),
@@ -62,7 +62,8 @@ pub(super) fn load(path: &Path) -> Result<State, AuthError> {
         })
 }
 
-fn read(path: &Path) -> Result<String, FileFault> {
+/// Reads a file that is only its owner's.
+pub(in crate::broker) fn read_private(path: &Path) -> Result<String, FileFault> {
     // A pipe in the file's place must not keep us waiting.
     let open = OpenOptions::new()
         .read(true)
@@ -230,6 +231,11 @@ fn write(text: &[u8], path: &Path) -> io::Result<()> {
         return written;
     }
     File::open(directory)?.sync_all()
+}
+
+/// Makes a file that is only its owner's, if there is none.
+pub(in crate::broker) fn create_private(text: &[u8], path: &Path) -> Result<(), FileFault> {
+    fill(text, path).map_err(system)
 }
 
 fn fill(text: &[u8], path: &Path) -> io::Result<()> {

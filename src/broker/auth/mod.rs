@@ -17,3 +17,4 @@ pub use error::{AuthError, FileFault};
 pub use password::DEFAULT_ROUNDS;
 
 pub(super) use authenticator::{Login, check_password, check_user};
+pub(super) use file::{create_private, read_private};

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::options::SubscribeOptions;
 use crate::broker::error::{Error, Result};
+use crate::broker::hub::{ACCEPT_ENCODING, GZIP};
 use crate::broker::message::{Message, MessageType, Status};
 use crate::broker::queues::QueueOptions;
 use crate::broker::topics::Overflow;
@@ -16,6 +17,12 @@ pub(in crate::broker) fn bare<'a>(
     destination: impl Into<Option<&'a str>>,
 ) -> Result<Message> {
     Ok(Message::plain_text(None, "", "")?.addressed_to(kind, destination)?)
+}
+
+/// Asks for the broker's configuration, and says that compressed payloads are read.
+pub(in crate::broker) fn config_request() -> Result<Message> {
+    let ask = bare(MessageType::ClientConfig, None)?;
+    Ok(ask.with_header(ACCEPT_ENCODING, GZIP)?)
 }
 
 pub(in crate::broker) fn offer(queue: &str, message: Message, wait: Duration) -> Result<Message> {

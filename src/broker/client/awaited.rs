@@ -36,7 +36,7 @@ impl Client {
     pub async fn connect_with_async(url: &str, options: &ClientOptions) -> Result<Self> {
         let (client, dialing) = Self::begin(url, options)?;
         dialing.start_and_wait_async(None).await?;
-        let ask = ask::bare(MessageType::ClientConfig, None)?;
+        let ask = ask::config_request()?;
         let config = client.expect_ok_async(ask).await?;
         client.greeted(&config)?;
         Ok(client)

@@ -18,7 +18,9 @@ impl Client {
     /// As [`Socket::dial`](crate::Socket::dial). [`Error::Refused`](crate::broker::Error::Refused) with
     /// [`NoPermission`](crate::broker::Status::NoPermission) if the user or the password is wrong, or the broker wants one
     /// and none is given, with [`BadRequest`](crate::broker::Status::BadRequest) if one is given and the broker has no
-    /// users, and with [`RateLimited`](crate::broker::Status::RateLimited) after too many failures.
+    /// users, with [`RateLimited`](crate::broker::Status::RateLimited) after too many failures, and with
+    /// [`DiffieHellmanNak`](crate::broker::Status::DiffieHellmanNak) if either end does not have a key that the other one
+    /// knows it by.
     /// [`Error::Auth`](crate::broker::Error::Auth) for a user or password that cannot be,
     /// [`Error::Unprotected`](crate::broker::Error::Unprotected) for one that would go over a network in the clear.
     pub fn connect(url: &str) -> Result<Self> {
@@ -33,7 +35,7 @@ impl Client {
     pub fn connect_with(url: &str, options: &ClientOptions) -> Result<Self> {
         let (client, dialing) = Self::begin(url, options)?;
         dialing.start_and_wait(None)?;
-        let config = client.expect_ok(ask::bare(MessageType::ClientConfig, None)?)?;
+        let config = client.expect_ok(ask::config_request()?)?;
         client.greeted(&config)?;
         Ok(client)
     }
@@ -73,7 +75,8 @@ impl Client {
     /// # Errors
     ///
     /// [`Error::Refused`](crate::broker::Error::Refused) with the status of an answer that is not OK;
-    /// [`Error::Socket`](crate::broker::Error::Socket) with [`TimedOut`](crate::Error::TimedOut) or
+    /// [`Error::Message`](crate::broker::Error::Message) for a payload that is longer than the broker takes, which is not
+    /// sent; [`Error::Socket`](crate::broker::Error::Socket) with [`TimedOut`](crate::Error::TimedOut) or
     /// [`ConnectionReset`](crate::Error::ConnectionReset).
     pub fn send(&self, function: &str, message: Message) -> Result<Message> {
         self.expect_ok(message.addressed_to(MessageType::Request, function)?)

@@ -7,7 +7,7 @@ use super::Client;
 use super::retry::{Course, Repeatable};
 use crate::broker::error::{Error, Result};
 use crate::broker::message::id::fresh;
-use crate::broker::message::{Message, MessageType};
+use crate::broker::message::{Message, MessageError, MessageType};
 use crate::engine::{Core, Patience, Receiving, Sending, lock};
 use crate::protocols::CtxId;
 
@@ -125,6 +125,19 @@ impl Client {
         let mut errand = Errand::begin(self, request.with_oneway(true))?;
         errand.send_async(Some(self.terms.timeout)).await
     }
+
+    /// Refuses what the broker would refuse, without sending it.
+    fn check_size(&self, request: &Message) -> Result<()> {
+        let length = request.payload_binary().len();
+        match lock(&self.inner.desk).longest {
+            Some(limit) if length > limit => Err(Error::Message(MessageError::TooLong {
+                field: "payload",
+                length,
+                limit,
+            })),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A context that closes by itself. What was asked in it is given up then, if it is not answered.
@@ -148,6 +161,7 @@ impl<'a> Errand<'a> {
     }
 
     fn begin(client: &'a Client, request: Message) -> Result<Self> {
+        client.check_size(&request)?;
         let errand = Self::open(client)?;
         lock(&client.inner.desk).asking.insert(errand.ctx, request);
         Ok(errand)

@@ -26,6 +26,8 @@ pub(in crate::broker) struct Desk {
     pub(in crate::broker) missed: u64,
     /// What the broker said when it did not let us log in, until there is another connection.
     pub(in crate::broker) refused: Option<Message>,
+    /// The longest payload that the broker takes, once it has said so.
+    pub(in crate::broker) longest: Option<usize>,
     pub(in crate::broker) late: Late,
     pub(in crate::broker) watchers: Watchers,
     /// After how long without a request the broker is sent a sign of life.

@@ -112,7 +112,7 @@ impl Client {
         if let Some(credentials) = &options.security.credentials {
             check_user(&credentials.user)?;
             check_password(&credentials.password)?;
-            if !options.security.encrypt && !is_private(url)? {
+            if !options.security.encrypts() && !is_private(url)? {
                 return Err(Error::Unprotected(url.into()));
             }
         }

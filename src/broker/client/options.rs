@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::retry::RetryPolicy;
 use super::security::{Credentials, Security};
+use crate::broker::keys::{Identity, PublicKey};
 use crate::broker::topics::Overflow;
 use crate::options::EndpointOptions;
 
@@ -61,6 +62,22 @@ impl ClientOptions {
     #[must_use]
     pub fn credentials(mut self, user: &str, password: &str) -> Self {
         self.security.credentials = Some(Credentials::new(user, password));
+        self
+    }
+
+    /// The key that the broker has to prove to have; it implies [`encrypt`](Self::encrypt). Default: any, so that the
+    /// connection is secret but who is at its other end is not known.
+    #[must_use]
+    pub fn server_key(mut self, key: PublicKey) -> Self {
+        self.security.server = Some(key);
+        self
+    }
+
+    /// The key that the client proves to have; it implies [`encrypt`](Self::encrypt). Default: none. A broker may
+    /// [serve](crate::broker::BrokerOptions::client_keys) only those whose keys it knows.
+    #[must_use]
+    pub fn identity(mut self, identity: &Identity) -> Self {
+        self.security.identity = Some(identity.clone());
         self
     }
 

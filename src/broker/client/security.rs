@@ -4,7 +4,7 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use crate::broker::crypto::PublicKey;
+use crate::broker::keys::{Identity, PublicKey};
 use crate::broker::message::{Message, MessageType};
 use crate::error::{Error, Result};
 
@@ -14,7 +14,15 @@ pub(in crate::broker) struct Security {
     pub(in crate::broker) encrypt: bool,
     /// The key that the broker must prove to have.
     pub(in crate::broker) server: Option<PublicKey>,
+    pub(in crate::broker) identity: Option<Identity>,
     pub(in crate::broker) credentials: Option<Credentials>,
+}
+
+impl Security {
+    /// Whether the connection has to be encrypted.
+    pub(in crate::broker) fn encrypts(&self) -> bool {
+        self.encrypt || self.server.is_some() || self.identity.is_some()
+    }
 }
 
 /// Who a client is.

@@ -1,11 +1,12 @@
 //! The binary encoding: a part that is always there, fields with numbers, and the payload.
 //!
-//! Every message is written in one way only, and the decoder refuses most others.
+//! Every message is written in one way only, but for whether its payload is compressed, and the decoder refuses most
+//! others.
 
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{DecodeError, DecodeFault, Encoding};
+use super::{DecodeError, DecodeFault, Encoding, gzip};
 use crate::broker::message::{
     APPLICATION_JSON, Charset, Fields, Message, MessageSize, MessageType, OCTET_STREAM, Status,
     TEXT_PLAIN,
@@ -34,30 +35,48 @@ const REPLY_TO: u8 = 6;
 const MIMETYPE: u8 = 7;
 const CHARSET: u8 = 8;
 const HEADERS: u8 = 9;
+/// How long the payload is that is here in gzip.
+const UNPACKED: u8 = 10;
 /// Fields from here on may be passed over by those who do not know them.
 const OPTIONAL: u8 = 128;
 
 pub(super) fn encode(message: &Message) -> Bytes {
-    let size = size(message);
-    let mut out = Vec::with_capacity(size.total);
+    write(message, None, message.payload_binary())
+}
+
+/// With the payload in gzip, if that makes it shorter.
+pub(super) fn encode_packed(message: &Message) -> Bytes {
+    let payload = message.payload_binary();
+    let length = i64::try_from(payload.len()).ok();
+    match (length, gzip::pack(payload)) {
+        (Some(length), Some(packed)) => write(message, Some(length), &packed),
+        _ => encode(message),
+    }
+}
+
+/// `unpacked` is the length of the payload if this one is compressed.
+fn write(message: &Message, unpacked: Option<i64>, payload: &[u8]) -> Bytes {
+    let fields = fields_length(message, unpacked);
+    let length = FIXED + length_of_length(fields) + fields + payload.len();
+    let mut out = Vec::with_capacity(length);
     out.push(VERSION_1);
     out.push(flags(message));
     out.push(message.kind().code());
     out.push(message.status().code());
     out.extend_from_slice(message.id().as_bytes());
     out.extend_from_slice(&message.timestamp().to_be_bytes());
-    put_length(&mut out, fields_length(message));
-    each_field(message, |tag, value| {
+    put_length(&mut out, fields);
+    each_field(message, unpacked, |tag, value| {
         out.push(tag);
         put_length(&mut out, value.len());
         out.extend_from_slice(value);
     });
-    out.extend_from_slice(message.payload_binary());
+    out.extend_from_slice(payload);
     out.into()
 }
 
 pub(super) fn size(message: &Message) -> MessageSize {
-    let fields = fields_length(message);
+    let fields = fields_length(message, None);
     let meta = length_of_length(fields) + fields;
     let data = message.payload_binary().len();
     MessageSize {
@@ -68,9 +87,9 @@ pub(super) fn size(message: &Message) -> MessageSize {
     }
 }
 
-fn fields_length(message: &Message) -> usize {
+fn fields_length(message: &Message, unpacked: Option<i64>) -> usize {
     let mut length = 0;
-    each_field(message, |_, value| {
+    each_field(message, unpacked, |_, value| {
         length += 1 + length_of_length(value.len()) + value.len();
     });
     length
@@ -97,7 +116,7 @@ fn flags(message: &Message) -> u8 {
 }
 
 /// Calls for each field that the message has, in ascending order.
-fn each_field(message: &Message, mut field: impl FnMut(u8, &[u8])) {
+fn each_field(message: &Message, unpacked: Option<i64>, mut field: impl FnMut(u8, &[u8])) {
     if let Some(at) = message.expires_at() {
         field(EXPIRES_AT, &at.to_be_bytes());
     }
@@ -132,6 +151,9 @@ fn each_field(message: &Message, mut field: impl FnMut(u8, &[u8])) {
         }
         field(HEADERS, &headers);
     }
+    if let Some(length) = unpacked {
+        field(UNPACKED, &length.to_be_bytes());
+    }
 }
 
 /// Seven bits to a byte, the low ones first; all bytes but the last have the high bit set.
@@ -148,17 +170,18 @@ fn length_of_length(length: usize) -> usize {
     bits.div_ceil(7) as usize
 }
 
-pub(super) fn decode(bytes: &Bytes) -> Result<Message, DecodeError> {
+/// `longest` is how long a payload may become that is compressed.
+pub(super) fn decode(bytes: &Bytes, longest: usize) -> Result<Message, DecodeError> {
     let id = bytes
         .get(4..20)
         .and_then(|id| Uuid::from_slice(id).ok())
         .filter(|id| !id.is_nil());
-    read(bytes)
+    read(bytes, longest)
         .map(Message::from_fields)
         .map_err(|fault| DecodeError::new(fault, Some(Encoding::Binary)).with_id(id))
 }
 
-fn read(bytes: &Bytes) -> Result<Fields, DecodeFault> {
+fn read(bytes: &Bytes, longest: usize) -> Result<Fields, DecodeFault> {
     let mut input = Input(bytes);
     let [_, flags, kind, status] = input.array("the fixed part")?;
     let id = Uuid::from_bytes(input.array("the fixed part")?);
@@ -178,7 +201,7 @@ fn read(bytes: &Bytes) -> Result<Fields, DecodeFault> {
 
     let mut fields = Input(input.sized("the fields")?);
     let payload = input.0.len();
-    let (mut last, mut mimetype) = (0, false);
+    let (mut last, mut mimetype, mut unpacked) = (0, false, None);
     while let Some(tag) = fields.byte() {
         if tag <= last {
             return Err(DecodeFault::FieldOrder(tag));
@@ -198,12 +221,17 @@ fn read(bytes: &Bytes) -> Result<Fields, DecodeFault> {
             }
             CHARSET => message.charset = Some(text("charset", value)?.parse()?),
             HEADERS => read_headers(&mut message, value)?,
+            UNPACKED => unpacked = Some(number("the payload's length", value)?),
             OPTIONAL.. => {}
             _ => return Err(DecodeFault::UnknownField(tag)),
         }
     }
     set_content(&mut message, flags & CONTENT, mimetype)?;
-    message.set_payload(bytes.slice(bytes.len() - payload..))?;
+    let payload = bytes.slice(bytes.len() - payload..);
+    message.set_payload(match unpacked {
+        Some(length) => gzip::unpack(&payload, length, longest)?.into(),
+        None => payload,
+    })?;
     Ok(message)
 }
 

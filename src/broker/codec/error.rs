@@ -69,6 +69,8 @@ pub enum DecodeFault {
         /// What it must be.
         expected: &'static str,
     },
+    /// The payload is said to be compressed and is no gzip, or not of the length that is said.
+    BadGzip,
     /// These do not go together.
     Conflict(&'static str),
     /// A field is outside its limits.
@@ -169,6 +171,9 @@ impl fmt::Display for DecodeFault {
             Self::UnknownKey(key) => write!(f, "there is no key {key:?}"),
             Self::DuplicateKey(key) => write!(f, "the key {key:?} is there twice"),
             Self::WrongValue { key, expected } => write!(f, "{key}: must be {expected}"),
+            Self::BadGzip => {
+                f.write_str("the payload is no gzip, or has another length than it says")
+            }
             Self::Conflict(what) => f.write_str(what),
             Self::Message(error) => error.fmt(f),
         }

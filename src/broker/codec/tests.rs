@@ -142,7 +142,7 @@ fn what_is_wrong_with_binary_is_named() {
         (vec![0xb1; 5], DecodeFault::Truncated("the fixed part")),
         (binary(0x14, &[]), DecodeFault::UnknownFlags(0x10)),
         (binary(0x84, &[]), DecodeFault::UnknownFlags(0x80)),
-        (binary(0x04, &[10, 0]), DecodeFault::UnknownField(10)),
+        (binary(0x04, &[11, 0]), DecodeFault::UnknownField(11)),
         (binary(0x04, &[127, 0]), DecodeFault::UnknownField(127)),
         (binary(0x04, &[0, 0]), DecodeFault::FieldOrder(0)),
         (binary(0x04, &[4, 0, 4, 0]), DecodeFault::FieldOrder(4)),

@@ -92,7 +92,7 @@ impl Endpoints {
             shared,
             crew: Arc::default(),
             message_size: options.limits.message_size,
-            max_peers: options.max_connections,
+            max_peers: options.limits.connections,
             linger: options.linger,
             authenticator: options.authenticator.clone(),
             list: Arc::default(),

@@ -11,6 +11,7 @@ use std::task::{Poll, Waker};
 
 use uuid::Uuid;
 
+use crate::broker::budget::Charge;
 use crate::broker::message::Message as Letter;
 use crate::broker::queue::SessionId;
 use crate::broker::router::{Handler, InTransit, Output, Publication};
@@ -46,6 +47,8 @@ pub(super) struct Answer {
 pub(super) struct Call {
     pub(super) session: SessionId,
     pub(super) request: Letter,
+    /// Until it has ended.
+    pub(super) _charge: Charge,
 }
 
 /// What the wait for a publication ends with.
@@ -55,11 +58,12 @@ pub(super) enum Heard {
 }
 
 impl Inbox {
-    pub(super) fn new() -> Self {
+    /// An empty one for publications of so many bytes.
+    pub(super) fn new(most_bytes: usize) -> Self {
         Self(Mutex::new(State {
             closed: false,
             answers: HashMap::new(),
-            publications: Outbox::default(),
+            publications: Outbox::new(most_bytes),
             calls: VecDeque::new(),
             waker: None,
         }))
@@ -223,11 +227,19 @@ impl Inbox {
                 subscription,
                 publication,
             } => {
-                drop(state.publications.push(&subscription, publication));
+                let bytes = publication.bytes();
+                let _ = state.publications.push(&subscription, publication, bytes);
             }
             Output::Call {
-                session, request, ..
-            } => state.calls.push_back(Call { session, request }),
+                session,
+                request,
+                charge,
+                ..
+            } => state.calls.push_back(Call {
+                session,
+                request,
+                _charge: charge,
+            }),
             other => return Some(other),
         }
         state.waker.take().into_iter().for_each(Waker::wake);

@@ -35,10 +35,10 @@ pub(super) struct Link {
 impl Link {
     /// Opens a session for the endpoint.
     pub(super) fn open(shared: &Arc<Shared>, endpoint: &Endpoint, message_size: usize) -> Self {
-        let inbox = Arc::new(Inbox::new());
         let shown = Arc::new(Shown::new(endpoint.kind, &endpoint.destination));
         let user = endpoint.user.as_deref().map(Into::into);
         let mut hub = lock(&shared.state);
+        let inbox = Arc::new(Inbox::new(hub.router.limits().outbox_bytes));
         let session = hub.next_session();
         hub.locals.insert(session, inbox.clone());
         hub.router.open_endpoint(session, user, shown.clone());
@@ -63,8 +63,8 @@ impl Link {
             for item in items.into_iter().rev() {
                 router.undelivered(item, now, out);
             }
-            for Call { session, request } in calls {
-                router.returned(session, &request, Err(gone()), now, out);
+            for call in calls {
+                router.returned(call.session, &call.request, Err(gone()), now, out);
             }
             router.close(self.session, now, out);
         });

@@ -14,6 +14,9 @@ use crate::broker::queue::SessionId;
 /// Failed logins after which a client is cut off.
 const MOST_FAILURES: u32 = 3;
 
+/// Longest message of a client that may be anybody, in bytes. A login and all that may be asked before is far shorter.
+pub(in crate::broker) const BEFORE_LOGIN: usize = 64 * 1024;
+
 /// What a client says when it logs in.
 pub(in crate::broker) struct Credentials {
     pub(in crate::broker) user: Arc<str>,
@@ -62,6 +65,21 @@ impl Router {
     /// The role of a client that is logged in, as a user that still exists.
     fn role(&self, auth: &Authenticator, session: SessionId) -> Option<Role> {
         auth.role(self.user(session)?)
+    }
+
+    /// The longest payload that a client may send now, in bytes.
+    pub(in crate::broker) fn longest(&self, session: SessionId) -> usize {
+        let longest = self.limits.message_size;
+        if self.is_stranger(session) {
+            longest.min(BEFORE_LOGIN)
+        } else {
+            longest
+        }
+    }
+
+    /// Whether clients have to log in, and this one has not.
+    pub(in crate::broker) fn is_stranger(&self, session: SessionId) -> bool {
+        self.auth.is_some() && self.user(session).is_none()
     }
 
     fn user(&self, session: SessionId) -> Option<&str> {
@@ -163,6 +181,9 @@ impl Router {
         identity.failures += u32::from(matches!(login, Login::Wrong | Login::TooMany));
         let too_many = identity.failures >= MOST_FAILURES;
         self.answer(session, request, request.reply(status, text), out);
+        if status == Status::Ok {
+            out.push(Output::Trust { session });
+        }
         if too_many {
             out.push(Output::CutOff { session });
         }

@@ -25,6 +25,7 @@ pub(in crate::broker) struct QueueStatus {
     pub(in crate::broker) capacity: usize,
     pub(in crate::broker) size: usize,
     pub(in crate::broker) bytes: usize,
+    pub(in crate::broker) max_bytes: usize,
     pub(in crate::broker) delayed: usize,
     pub(in crate::broker) in_flight: usize,
     pub(in crate::broker) dead_letters: Option<Box<str>>,
@@ -46,6 +47,7 @@ impl QueueStatus {
             "capacity": self.capacity,
             "size": self.size,
             "bytes": self.bytes,
+            "max-bytes": self.max_bytes,
             "delayed": self.delayed,
             "in-flight": self.in_flight,
             "dead-letter": self.dead_letters,
@@ -79,7 +81,7 @@ impl Router {
         };
         let answer = match text {
             MessageType::CreateQueue => {
-                let (name, config) = queue_config(request)?;
+                let (name, config) = self.queue_config(request)?;
                 self.create_queue(&name, config)?;
                 request.reply(Status::Ok, "")
             }
@@ -148,11 +150,16 @@ impl Router {
         )
     }
 
+    fn compress_cutoff(&self) -> Value {
+        let cutoff = self.limits.compress_cutoff;
+        cutoff.map_or_else(|| json!(-1), |bytes| json!(bytes))
+    }
+
     fn client_config(&self) -> Value {
         json!({
             "max-msg-size": self.limits.message_size,
-            "compress-cutoff-size": -1,
-            "encrypt": false,
+            "compress-cutoff-size": self.compress_cutoff(),
+            "encrypt": self.limits.encrypt,
             "authentication": self.auth.is_some(),
             "heartbeat-interval-seconds": seconds(self.limits.heartbeat),
             "dedupe-window-seconds": seconds(self.limits.dedupe.age),
@@ -170,10 +177,23 @@ impl Router {
             .queues
             .values()
             .partition(|queue| queue.config().owner.is_some());
+        let limits = &self.limits;
         json!({
             "running": true,
-            "max-queues": self.limits.queues,
-            "message-size-max": self.limits.message_size,
+            "encryption": limits.encrypt,
+            "authentication": self.auth.is_some(),
+            "compression-cutoff-size": self.compress_cutoff(),
+            "max-connections": limits.connections,
+            "max-queues": limits.queues,
+            "max-topics": limits.topics,
+            "max-functions": limits.functions,
+            "max-temporary-queues": limits.temporary_queues,
+            "message-size-max": limits.message_size,
+            "queue-bytes-max": limits.queue_bytes,
+            "outbox-bytes-max": limits.outbox_bytes,
+            "memory-max": limits.memory,
+            "memory-held": self.budget.held(),
+            "memory-refused-count": self.budget.refused(),
             "connection-count": self.sessions.len() - endpoints.len(),
             "message-count": stats.requests,
             "failed-count": stats.failed,
@@ -237,6 +257,13 @@ impl Router {
         Ok(true)
     }
 
+    /// What a queue is made with, in its own words or by default.
+    fn queue_config(&self, request: &Message) -> Answered<(String, Config)> {
+        let (name, mut config) = queue_config(request)?;
+        config.bytes = most_bytes(&fields(request)?, self.limits.queue_bytes)?;
+        Ok((name, config))
+    }
+
     fn create_temporary(&mut self, session: SessionId, request: &Message) -> Answered<Message> {
         let most = self.limits.temporary_queues;
         let capacity = capacity(&fields(request)?)?;
@@ -248,7 +275,9 @@ impl Router {
             return refused(Status::LimitReached, text);
         }
         let name: Arc<str> = format!("queue/{}", uuid::Uuid::new_v4()).into();
-        let queue = Queue::new(Config::temporary(capacity, session), None)
+        let mut config = Config::temporary(capacity, session);
+        config.bytes = self.limits.queue_bytes;
+        let queue = Queue::new(config, None)
             .or_else(|error| refused(Status::BadRequest, error.to_string()))?;
         temporary.insert(name.clone());
         self.queues.insert(name.clone(), fenced(queue));
@@ -291,6 +320,7 @@ impl Router {
             capacity: config.messages,
             size: stats.size,
             bytes: stats.bytes,
+            max_bytes: config.bytes,
             delayed: stats.delayed,
             in_flight: stats.in_flight,
             dead_letters: config.dead_letters.clone(),
@@ -323,15 +353,17 @@ impl Router {
         let Some(queue) = self.queues.get(name) else {
             return refused(Status::QueueNotFound, super::queues::not_found(name));
         };
-        let live = queue.peek().filter(|entry| !entry.0.is_expired(now.ms));
+        let live = queue
+            .peek()
+            .filter(|entry| !entry.message.is_expired(now.ms));
         let shown = live.take(MOST).map(|entry| {
             json!({
-                "id": entry.0.id().to_string(),
-                "request-id": entry.0.request_id(),
-                "subject": entry.0.subject(),
-                "mimetype": entry.0.mimetype(),
-                "timestamp": entry.0.timestamp(),
-                "bytes": entry.0.size().total,
+                "id": entry.message.id().to_string(),
+                "request-id": entry.message.request_id(),
+                "subject": entry.message.subject(),
+                "mimetype": entry.message.mimetype(),
+                "timestamp": entry.message.timestamp(),
+                "bytes": entry.message.size().total,
             })
         });
         Ok(Value::Array(shown.collect()))
@@ -430,6 +462,16 @@ fn capacity(fields: &Value) -> Answered<usize> {
                 fields["capacity"]
             ),
         ),
+    }
+}
+
+/// How many bytes a queue holds, in its own words or by default.
+pub(in crate::broker) fn most_bytes(fields: &Value, default: usize) -> Answered<usize> {
+    let bytes = fields.get("max-bytes").filter(|value| !value.is_null());
+    match bytes.map(Value::as_u64) {
+        None => Ok(default),
+        Some(Some(bytes @ 1..)) => Ok(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        Some(_) => Err(wrong(fields, "max-bytes", "1 or more")),
     }
 }
 

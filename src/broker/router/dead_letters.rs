@@ -29,13 +29,13 @@ impl Router {
             Cause::Evicted => self.stats.evicted += 1,
             Cause::Rejected | Cause::TooManyAttempts => self.stats.failed_items += 1,
         }
-        let origin = dead.item.0.destination();
+        let origin = dead.item.message.destination();
         let origin = origin.and_then(|name| self.queues.get(name));
         let Some(target) = origin.and_then(|queue| queue.config().dead_letters.clone()) else {
             return;
         };
         let letter = letter(dead, &target, now.ms);
-        if letter.is_ok_and(|letter| self.offer_to(&target, letter, now)) {
+        if letter.is_ok_and(|entry| self.offer_to(&target, entry, now)) {
             self.stats.dead_letters += 1;
         } else {
             self.stats.dead_letters_lost += 1;
@@ -43,7 +43,7 @@ impl Router {
     }
 
     /// Puts a message into a queue if that has room.
-    fn offer_to(&mut self, name: &str, message: Message, now: Now) -> bool {
+    fn offer_to(&mut self, name: &str, entry: Entry, now: Now) -> bool {
         let Some((name, _)) = self.queues.get_key_value(name) else {
             return false;
         };
@@ -51,9 +51,9 @@ impl Router {
         let Some(queue) = self.queues.get_mut(&name) else {
             return false;
         };
-        let offered = queue.offer(Entry(message), None, now.ms, &mut self.effects);
+        let offered = queue.offer(entry, None, now.ms, &mut self.effects);
         self.alarms.set(&name, queue.next_event(), now);
-        offered == Offered::Done
+        matches!(offered, Offered::Done)
     }
 
     /// Moves dead letters back to where they came from, or into another queue.
@@ -79,11 +79,16 @@ impl Router {
             let Polled::Item(delivery) = queue.poll(None, now.ms, &mut self.effects) else {
                 break;
             };
-            let Entry(message) = delivery.item();
+            let message = &delivery.item().message;
             let target = to.or_else(|| message.header(ORIGIN)).map(str::to_owned);
             let target = target.filter(|target| target != name);
             let back = target.and_then(|target| Some((revived(message, &target)?, target)));
-            if back.is_some_and(|(message, target)| self.offer_to(&target, message, now)) {
+            let moves = back.is_some_and(|(message, target)| {
+                // It takes the place of the one that goes, so it needs no more room.
+                let charge = self.budget.take(message.size().total);
+                self.offer_to(&target, Entry::new(message, charge), now)
+            });
+            if moves {
                 moved += 1;
                 if let Some(queue) = self.queues.get_mut(name) {
                     queue.acknowledge(delivery);
@@ -153,8 +158,8 @@ fn letter(
     dead: Dead<Entry>,
     target: &str,
     now_ms: i64,
-) -> Result<Message, crate::broker::message::MessageError> {
-    let Entry(message) = dead.item;
+) -> Result<Entry, crate::broker::message::MessageError> {
+    let Entry { message, charge } = dead.item;
     let origin = message.destination().unwrap_or_default().to_owned();
     let numbers = [
         (ATTEMPTS, Some(i64::from(dead.attempts))),
@@ -173,7 +178,7 @@ fn letter(
             message = message.with_header(key, &number.to_string())?;
         }
     }
-    Ok(message)
+    Ok(Entry::new(message, charge))
 }
 
 /// A dead letter as the message that it was, on its way to a queue.

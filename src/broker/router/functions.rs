@@ -84,6 +84,7 @@ impl Router {
             return refused(Status::BadRequest, "no function is named");
         };
         self.check(session, Action::Execute, name)?;
+        let charge = self.charge(request)?;
         let Some(function) = self.functions.get_mut(name) else {
             let text = format!("there is no function {name}");
             return refused(Status::FunctionNotFound, text);
@@ -98,6 +99,7 @@ impl Router {
             session,
             request: request.clone(),
             handler: function.handler.clone(),
+            charge,
         });
         Ok(None)
     }

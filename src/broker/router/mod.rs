@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::auth::{Action, Authenticator};
+use super::budget::{Budget, Charge};
 use super::dedupe;
 use super::endpoints::Shown;
 use super::journal::{Committed, Journal, Restored};
 use super::message::{Message, MessageType, Status};
-use super::queue::{Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
+use super::queue::{Config, Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
 use super::topics::{self, Topics};
 
 mod access;
@@ -31,8 +32,8 @@ mod leases;
 mod publishing;
 mod queues;
 
-pub(super) use access::Credentials;
-pub(super) use admin::QueueStatus;
+pub(super) use access::{BEFORE_LOGIN, Credentials};
+pub(super) use admin::{QueueStatus, most_bytes};
 pub(super) use dead_letters::configure;
 pub(super) use functions::{Handler, OwnHandler, Returned};
 pub(super) use leases::fenced;
@@ -41,16 +42,27 @@ pub(super) use publishing::Publication;
 /// How much there may be of everything.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
+    pub(super) connections: usize,
     pub(super) queues: usize,
     pub(super) topics: usize,
     pub(super) functions: usize,
     pub(super) temporary_queues: usize,
     pub(super) subscriptions: usize,
+    /// Bytes of each queue that is made without a limit of its own.
+    pub(super) queue_bytes: usize,
+    /// Bytes of all messages that are held at once.
+    pub(super) memory: usize,
+    /// Bytes that may wait for one client.
+    pub(super) outbox_bytes: usize,
     /// Requests of a session that may wait for something at once.
     pub(super) waiting: usize,
     /// Longest wait that a request may ask for.
     pub(super) longest_wait: Duration,
     pub(super) message_size: usize,
+    /// Payloads of at least this length are compressed; `None` if none are.
+    pub(super) compress_cutoff: Option<usize>,
+    /// Whether clients must encrypt.
+    pub(super) encrypt: bool,
     /// Whether clients may manage destinations without having logged in as an administrator.
     pub(super) open_admin: bool,
     /// What is remembered of requests that may be made again.
@@ -62,14 +74,20 @@ pub(super) struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            connections: 10_000,
             queues: 1000,
             topics: 1000,
             functions: 1000,
             temporary_queues: 50,
             subscriptions: 1000,
+            queue_bytes: Config::DEFAULT_BYTES,
+            memory: 1 << 30,
+            outbox_bytes: 8 << 20,
             waiting: 10_000,
             longest_wait: Duration::from_secs(24 * 3600),
             message_size: 20 << 20,
+            compress_cutoff: None,
+            encrypt: false,
             open_admin: false,
             dedupe: dedupe::Limits::default(),
             heartbeat: Duration::ZERO,
@@ -86,31 +104,40 @@ pub(super) struct Now {
 }
 
 /// What is in the queues.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Entry(pub(super) Message);
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) message: Message,
+    charge: Charge,
+}
+
+impl Entry {
+    pub(super) fn new(message: Message, charge: Charge) -> Self {
+        Self { message, charge }
+    }
+}
 
 /// The priority of what says nothing of its own.
 const DEFAULT_PRIORITY: u8 = 4;
 
 impl Item for Entry {
     fn bytes(&self) -> usize {
-        self.0.size().total
+        self.message.size().total
     }
 
     fn expires_at(&self) -> Option<i64> {
-        self.0.expires_at()
+        self.message.expires_at()
     }
 
     fn durable(&self) -> bool {
-        self.0.is_durable()
+        self.message.is_durable()
     }
 
     fn priority(&self) -> u8 {
-        leases::offered_number(&self.0, "priority").unwrap_or(DEFAULT_PRIORITY)
+        leases::offered_number(&self.message, "priority").unwrap_or(DEFAULT_PRIORITY)
     }
 
     fn delay(&self) -> i64 {
-        leases::offered_number(&self.0, "delay").unwrap_or(0)
+        leases::offered_number(&self.message, "delay").unwrap_or(0)
     }
 }
 
@@ -142,6 +169,7 @@ pub(super) enum Output {
         session: SessionId,
         request: Message,
         handler: Handler,
+        charge: Charge,
     },
     /// Check a password, and tell the router what came of it.
     LogIn {
@@ -150,6 +178,8 @@ pub(super) enum Output {
         auth: Authenticator,
         credentials: Credentials,
     },
+    /// Take long messages from a client: it has logged in.
+    Trust { session: SessionId },
     /// Close a client's connection.
     CutOff { session: SessionId },
 }
@@ -160,6 +190,7 @@ pub(super) type Outputs = Vec<Output>;
 /// The broker's machine.
 pub(super) struct Router {
     limits: Limits,
+    budget: Budget,
     /// Without one there are no users, and everybody may do everything but manage.
     auth: Option<Authenticator>,
     /// Without one there are no durable queues.
@@ -198,6 +229,7 @@ struct Waiting {
     request: Message,
     queue: Arc<str>,
     until: Option<Instant>,
+    _charge: Charge,
 }
 
 /// What the broker has done since it was started.
@@ -226,6 +258,11 @@ pub struct Stats {
     pub calls: u64,
     /// Requests that were not done because they had been made before.
     pub duplicates: u64,
+    /// Bytes of all messages that are held at this moment: in queues, for calls, and for clients that are slow to read.
+    pub held_bytes: usize,
+    /// Requests that were refused because that would have become more than
+    /// [`max_memory`](super::BrokerOptions::max_memory).
+    pub refused_for_memory: u64,
 }
 
 /// Why a request is refused: the status of the answer, and its text.
@@ -255,6 +292,7 @@ impl Router {
             window: again::Window::new(limits.dedupe),
             effects: Effects::default(),
             stats: Stats::default(),
+            budget: Budget::new(limits.memory),
             limits,
             auth,
             journal: None,
@@ -287,8 +325,34 @@ impl Router {
         }
     }
 
+    pub(super) fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Charges what is to be held for a message of a client.
+    fn charge(&self, message: &Message) -> Answered<Charge> {
+        self.charge_bytes(message.size().total)
+    }
+
+    fn charge_bytes(&self, bytes: usize) -> Answered<Charge> {
+        let charge = self.budget.charge(bytes);
+        charge.ok_or_else(|| {
+            let most = self.limits.memory;
+            let text = format!("the broker may hold messages of {most} bytes, and has no room");
+            Refused(Status::RetryLater, text)
+        })
+    }
+
     pub(super) fn stats(&self) -> Stats {
-        self.stats
+        Stats {
+            held_bytes: self.budget.held(),
+            refused_for_memory: self.budget.refused(),
+            ..self.stats
+        }
     }
 
     // ---- sessions ----
@@ -362,6 +426,7 @@ impl Router {
         self.stats.requests += u64::from(!beginning);
         let recognised = self
             .admit(session, kind)
+            .and_then(|()| self.check_size(&request))
             .and_then(|()| self.recognise(session, &request, now, out));
         let request = match recognised {
             Ok(Some(request)) => request,
@@ -380,6 +445,15 @@ impl Router {
         };
         self.settle(session, &request, &answer, answer.is_ok(), now, out);
         self.answer(session, &request, answer, out);
+    }
+
+    fn check_size(&self, request: &Message) -> Answered<()> {
+        let (length, most) = (request.payload_binary().len(), self.limits.message_size);
+        if length <= most {
+            return Ok(());
+        }
+        let text = format!("a payload of {length} bytes: at most {most} are allowed");
+        refused(Status::BadRequest, text)
     }
 
     fn decide(
@@ -522,6 +596,8 @@ impl Router {
                 format!("{most} requests of this client wait already"),
             );
         }
+        // What waits is charged when it does.
+        self.charge_bytes(0).map(drop)?;
         self.last_waiter += 1;
         Ok(Waiter {
             id: self.last_waiter,
@@ -542,6 +618,8 @@ impl Router {
             session.ids.insert(request.id(), waiter.id);
         }
         self.deadlines.extend(until.map(|at| (at, waiter.id)));
+        // Of an offer the queue holds the rest.
+        let charge = self.budget.take(0);
         self.waiting.insert(
             waiter.id,
             Waiting {
@@ -549,6 +627,7 @@ impl Router {
                 request,
                 queue,
                 until,
+                _charge: charge,
             },
         );
     }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::{Answered, Now, Output, Outputs, Router, refused};
 use crate::broker::auth::Action;
-use crate::broker::codec::{Encoding, encode};
+use crate::broker::budget::Charge;
+use crate::broker::codec::{Encoding, encode, encode_packed};
 use crate::broker::message::{Message, MessageType, Status};
 use crate::broker::queue::SessionId;
 use crate::broker::topics::{Overflow, Pattern, Policy, TopicError};
@@ -17,14 +18,20 @@ pub(in crate::broker) struct Publication {
     message: Message,
     binary: OnceLock<Bytes>,
     json: OnceLock<Bytes>,
+    packed: OnceLock<Bytes>,
+    bytes: usize,
+    _charge: Charge,
 }
 
 impl Publication {
-    fn new(message: Message) -> Self {
+    fn new(message: Message, charge: Charge) -> Self {
         Self {
+            bytes: message.size().total,
+            _charge: charge,
             message,
             binary: OnceLock::new(),
             json: OnceLock::new(),
+            packed: OnceLock::new(),
         }
     }
 
@@ -34,12 +41,7 @@ impl Publication {
 
     /// As bytes, for a subscriber that has missed so many before this one.
     pub(in crate::broker) fn encoded(&self, encoding: Encoding, missed: u64) -> Bytes {
-        if missed > 0
-            && let Ok(message) = self
-                .message
-                .clone()
-                .with_header("missed", &missed.to_string())
-        {
+        if let Some(message) = self.after(missed) {
             return encode(&message, encoding);
         }
         let place = match encoding {
@@ -48,6 +50,31 @@ impl Publication {
         };
         place
             .get_or_init(|| encode(&self.message, encoding))
+            .clone()
+    }
+
+    /// With the number that is missed, if any are, and if there is room for it.
+    fn after(&self, missed: u64) -> Option<Message> {
+        let counted = || {
+            self.message
+                .clone()
+                .with_header("missed", &missed.to_string())
+        };
+        (missed > 0).then(counted)?.ok()
+    }
+
+    /// How long it is in the binary encoding.
+    pub(in crate::broker) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// As [`encoded`](Self::encoded), for one that reads gzip. The cutoff is the same for all of them.
+    pub(in crate::broker) fn packed(&self, cutoff: usize, missed: u64) -> Bytes {
+        if let Some(message) = self.after(missed) {
+            return encode_packed(&message, cutoff);
+        }
+        self.packed
+            .get_or_init(|| encode_packed(&self.message, cutoff))
             .clone()
     }
 }
@@ -66,14 +93,15 @@ impl Router {
         self.topics
             .publish(topic, &mut subscriptions)
             .map_err(|error| refusal(topic, error))?;
-        self.stats.published += 1;
         // Those by a pattern too, and those that have lost the right since.
         subscriptions.retain(|found| self.may(found.session, Action::Subscribe, topic));
         let expired = request.is_expired(now.ms);
         if expired {
             subscriptions.clear();
         }
-        let publication = Arc::new(Publication::new(published(request)));
+        // Itself, and as it is sent.
+        let charge = self.charge_bytes(request.size().total.saturating_mul(2))?;
+        let publication = Arc::new(Publication::new(published(request), charge));
         if request
             .header("retain")
             .is_some_and(|value| value == "true")
@@ -84,6 +112,7 @@ impl Router {
                 .retain(topic, kept)
                 .map_err(|error| refusal(topic, error))?;
         }
+        self.stats.published += 1;
         let count = subscriptions.len();
         self.stats.delivered += count as u64;
         out.extend(

@@ -22,6 +22,10 @@ impl Router {
             // The lease may be over by when there is room.
             waiter = None;
         }
+        let kept = ["ack-queue", "ack-token"]
+            .into_iter()
+            .fold(request.clone(), |message, key| message.without_header(key));
+        let item = Entry::new(kept, self.charge(request)?);
         let Some(queue) = self.queues.get_mut(&name) else {
             return refused(Status::QueueNotFound, not_found(&name));
         };
@@ -33,12 +37,6 @@ impl Router {
         }
         let until = waiter.map(|(_, until)| until);
         let waiter = waiter.map(|(waiter, _)| waiter);
-        let without = |message: Message, key| message.without_header(key);
-        let item = Entry(
-            ["ack-queue", "ack-token"]
-                .into_iter()
-                .fold(request.clone(), without),
-        );
         let offered = queue.offer(item, waiter, now.ms, &mut self.effects);
         self.alarms.set(&name, queue.next_event(), now);
         match offered {
@@ -63,7 +61,7 @@ impl Router {
                 Status::RetryLater,
                 format!("too many clients wait at the queue {name}"),
             ),
-            Offered::TooLarge(Entry(message)) => refused(
+            Offered::TooLarge(Entry { message, .. }) => refused(
                 Status::BadRequest,
                 format!(
                     "a message of {} bytes, and the queue {name} holds {} in all",
@@ -168,7 +166,7 @@ impl Router {
         if !self.sessions.contains_key(&session) {
             return self.undelivered(item, now, out);
         }
-        let Entry(mut message) = item.delivery.item().clone();
+        let mut message = item.delivery.item().message.clone();
         let config = self.queues.get(&item.queue).map(Queue::config);
         // A poll that asks for something unusable was refused when it came.
         let keep = config.and_then(|config| Keep::wanted(session, request, config).ok());

@@ -9,76 +9,119 @@ const MOST: usize = 100_000;
 
 /// What became of a message for a subscriber.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Pushed<M> {
+pub(crate) enum Pushed {
     /// It waits for the subscriber.
     Done,
-    /// It waits for the subscriber, in the place of the oldest one of its subscription, which is this.
-    DroppedOldest(M),
+    /// It waits for the subscriber, in the place of so many of the oldest ones of its subscription.
+    DroppedOldest(usize),
     /// The subscriber misses it.
-    DroppedNewest(M),
+    DroppedNewest,
     /// The subscriber is to be disconnected.
-    Disconnect(M),
+    Disconnect,
 }
 
-/// The messages that wait for one subscriber, as many of each subscription as its policy allows. They go in the order in
-/// which they came; where some were dropped, the later ones of their subscription take their places.
+/// The messages that wait for one subscriber, as many of each subscription as its policy allows, and together no more
+/// bytes than there may be, or a single message. They go in the order in which they came; where some were dropped, the
+/// later ones of their subscription take their places.
 #[derive(Debug)]
 pub(crate) struct Outbox<M> {
     lines: HashMap<SubscriptionId, Line<M>>,
     /// Whose message is next: each subscription is there once for each of its messages.
     order: VecDeque<SubscriptionId>,
+    bytes: usize,
+    most_bytes: usize,
 }
 
 /// What waits of one subscription, oldest first. There is something as long as the line is there.
 #[derive(Debug)]
 struct Line<M> {
-    messages: VecDeque<M>,
+    messages: VecDeque<(M, usize)>,
+    bytes: usize,
     /// Messages that were dropped since the subscriber was last told.
     missed: u64,
 }
 
-impl<M> Default for Outbox<M> {
-    fn default() -> Self {
-        Self {
-            lines: HashMap::new(),
-            order: VecDeque::new(),
-        }
+impl<M> Line<M> {
+    fn push(&mut self, message: M, bytes: usize) {
+        self.messages.push_back((message, bytes));
+        self.bytes += bytes;
+    }
+
+    fn pop(&mut self) -> Option<(M, usize)> {
+        let (message, bytes) = self.messages.pop_front()?;
+        self.bytes -= bytes;
+        Some((message, bytes))
     }
 }
 
 impl<M> Outbox<M> {
-    pub(crate) fn push(&mut self, subscription: &Subscription, message: M) -> Pushed<M> {
+    /// An empty one for so many bytes.
+    pub(crate) fn new(most_bytes: usize) -> Self {
+        Self {
+            lines: HashMap::new(),
+            order: VecDeque::new(),
+            bytes: 0,
+            most_bytes,
+        }
+    }
+
+    /// Adds a message of so many bytes.
+    pub(crate) fn push(&mut self, subscription: &Subscription, message: M, bytes: usize) -> Pushed {
         let (id, policy) = (subscription.id, subscription.policy);
-        let room = self.order.len() < MOST;
+        let most = self.most_bytes;
+        let fits = |held: usize| held == 0 || held.saturating_add(bytes) <= most;
+        let room = self.order.len() < MOST && fits(self.bytes);
         let Some(line) = self.lines.get_mut(&id) else {
-            if !room {
-                return Pushed::DroppedNewest(message);
-            }
-            let line = Line {
-                messages: VecDeque::from([message]),
-                missed: 0,
+            return match policy.overflow {
+                _ if room => {
+                    let mut line = Line {
+                        messages: VecDeque::new(),
+                        bytes: 0,
+                        missed: 0,
+                    };
+                    line.push(message, bytes);
+                    self.lines.insert(id, line);
+                    self.order.push_back(id);
+                    self.bytes += bytes;
+                    Pushed::Done
+                }
+                Overflow::Disconnect => Pushed::Disconnect,
+                _ => Pushed::DroppedNewest,
             };
-            self.lines.insert(id, line);
-            self.order.push_back(id);
-            return Pushed::Done;
         };
         if room && line.messages.len() < policy.depth.max(1) {
-            line.messages.push_back(message);
+            line.push(message, bytes);
             self.order.push_back(id);
+            self.bytes += bytes;
             return Pushed::Done;
         }
-        line.missed += 1;
         match policy.overflow {
-            Overflow::DropOldest => {
-                line.messages.push_back(message);
-                match line.messages.pop_front() {
-                    Some(oldest) => Pushed::DroppedOldest(oldest),
-                    None => Pushed::Done,
-                }
+            Overflow::Disconnect => return Pushed::Disconnect,
+            // What waits of other subscriptions gives no way.
+            Overflow::DropOldest if fits(self.bytes - line.bytes) => {}
+            _ => {
+                line.missed += 1;
+                return Pushed::DroppedNewest;
             }
-            Overflow::DropNewest => Pushed::DroppedNewest(message),
-            Overflow::Disconnect => Pushed::Disconnect(message),
         }
+        let mut lost = 0;
+        while let Some((_, gone)) = line.pop() {
+            self.bytes -= gone;
+            lost += 1;
+            if fits(self.bytes) {
+                break;
+            }
+        }
+        line.missed += lost as u64;
+        line.push(message, bytes);
+        self.bytes += bytes;
+        // It has the place of one of them.
+        for _ in 1..lost {
+            if let Some(last) = self.order.iter().rposition(|&one| one == id) {
+                self.order.remove(last);
+            }
+        }
+        Pushed::DroppedOldest(lost)
     }
 
     /// The next message, and how many of its subscription were dropped since the one before.
@@ -86,7 +129,8 @@ impl<M> Outbox<M> {
         let id = self.order.pop_front()?;
         let line = self.lines.get_mut(&id)?;
         let missed = std::mem::take(&mut line.missed);
-        let message = line.messages.pop_front()?;
+        let (message, bytes) = line.pop()?;
+        self.bytes -= bytes;
         if line.messages.is_empty() {
             self.lines.remove(&id);
         }

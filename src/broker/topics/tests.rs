@@ -346,9 +346,9 @@ fn subscription(id: SubscriptionId, overflow: Overflow) -> Subscription {
 }
 
 fn full(overflow: Overflow) -> (Outbox<u32>, Subscription) {
-    let (mut outbox, mine) = (Outbox::default(), subscription(1, overflow));
-    assert_eq!(outbox.push(&mine, 1), Pushed::Done);
-    assert_eq!(outbox.push(&mine, 2), Pushed::Done);
+    let (mut outbox, mine) = (Outbox::new(usize::MAX), subscription(1, overflow));
+    assert_eq!(outbox.push(&mine, 1, 1), Pushed::Done);
+    assert_eq!(outbox.push(&mine, 2, 1), Pushed::Done);
     (outbox, mine)
 }
 
@@ -360,32 +360,32 @@ fn drain(mut outbox: Outbox<u32>) -> Vec<(u32, u64)> {
 fn a_slow_subscriber_loses_its_oldest_message_unless_it_asked_for_something_else() {
     assert_eq!(Policy::default().overflow, Overflow::DropOldest);
     let (mut outbox, mine) = full(Overflow::DropOldest);
-    assert_eq!(outbox.push(&mine, 3), Pushed::DroppedOldest(1));
-    assert_eq!(outbox.push(&mine, 4), Pushed::DroppedOldest(2));
+    assert_eq!(outbox.push(&mine, 3, 1), Pushed::DroppedOldest(1));
+    assert_eq!(outbox.push(&mine, 4, 1), Pushed::DroppedOldest(1));
     assert_eq!(drain(outbox), [(3, 2), (4, 0)]);
 }
 
 #[test]
 fn a_slow_subscriber_can_keep_what_it_has() {
     let (mut outbox, mine) = full(Overflow::DropNewest);
-    assert_eq!(outbox.push(&mine, 3), Pushed::DroppedNewest(3));
+    assert_eq!(outbox.push(&mine, 3, 1), Pushed::DroppedNewest);
     assert_eq!(drain(outbox), [(1, 1), (2, 0)]);
 }
 
 #[test]
 fn a_slow_subscriber_can_be_disconnected() {
     let (mut outbox, mine) = full(Overflow::Disconnect);
-    assert_eq!(outbox.push(&mine, 3), Pushed::Disconnect(3));
+    assert_eq!(outbox.push(&mine, 3, 1), Pushed::Disconnect);
 }
 
 #[test]
 fn a_subscription_that_is_full_takes_nothing_from_another() {
     let (mut outbox, mine) = full(Overflow::DropOldest);
     let other = subscription(2, Overflow::DropNewest);
-    assert_eq!(outbox.push(&other, 10), Pushed::Done);
-    assert_eq!(outbox.push(&mine, 3), Pushed::DroppedOldest(1));
-    assert_eq!(outbox.push(&other, 11), Pushed::Done);
-    assert_eq!(outbox.push(&other, 12), Pushed::DroppedNewest(12));
+    assert_eq!(outbox.push(&other, 10, 1), Pushed::Done);
+    assert_eq!(outbox.push(&mine, 3, 1), Pushed::DroppedOldest(1));
+    assert_eq!(outbox.push(&other, 11, 1), Pushed::Done);
+    assert_eq!(outbox.push(&other, 12, 1), Pushed::DroppedNewest);
     assert_eq!(drain(outbox), [(2, 1), (3, 0), (10, 1), (11, 0)]);
 }
 
@@ -393,9 +393,51 @@ fn a_subscription_that_is_full_takes_nothing_from_another() {
 fn a_depth_of_zero_counts_as_one() {
     let mut mine = subscription(1, Overflow::DropOldest);
     mine.policy.depth = 0;
-    let mut outbox = Outbox::default();
-    assert_eq!(outbox.push(&mine, 1), Pushed::Done);
-    assert_eq!(outbox.push(&mine, 2), Pushed::DroppedOldest(1));
+    let mut outbox = Outbox::new(usize::MAX);
+    assert_eq!(outbox.push(&mine, 1, 1), Pushed::Done);
+    assert_eq!(outbox.push(&mine, 2, 1), Pushed::DroppedOldest(1));
+}
+
+#[test]
+fn bytes_that_are_too_many_are_dropped_as_the_subscription_says() {
+    let mut outbox = Outbox::new(10);
+    let [old, new, cut] = [
+        Overflow::DropOldest,
+        Overflow::DropNewest,
+        Overflow::Disconnect,
+    ];
+    let [old, new, cut] = [(1, old), (2, new), (3, cut)].map(|(id, overflow)| Subscription {
+        policy: Policy {
+            depth: 100,
+            overflow,
+        },
+        ..subscription(id, overflow)
+    });
+    for (number, bytes) in [(1, 1), (2, 2), (3, 3)] {
+        assert_eq!(outbox.push(&old, number, bytes), Pushed::Done);
+    }
+    assert_eq!(outbox.push(&new, 10, 3), Pushed::Done);
+    assert_eq!(outbox.push(&new, 11, 2), Pushed::DroppedNewest);
+    assert_eq!(outbox.push(&cut, 20, 2), Pushed::Disconnect);
+    assert_eq!(outbox.push(&old, 4, 4), Pushed::DroppedOldest(2));
+    // Not even without the others of its own there would be room.
+    assert_eq!(outbox.push(&old, 5, 8), Pushed::DroppedNewest);
+    assert_eq!(drain(outbox), [(3, 3), (10, 1), (4, 0)]);
+}
+
+#[test]
+fn a_message_that_is_longer_than_all_there_may_be_goes_alone() {
+    let mine = subscription(1, Overflow::DropOldest);
+    let mut outbox = Outbox::new(10);
+    assert_eq!(outbox.push(&mine, 1, 50), Pushed::Done);
+    assert_eq!(outbox.push(&mine, 2, 60), Pushed::DroppedOldest(1));
+    assert_eq!(outbox.pop(), Some((2, 1)));
+    assert_eq!(
+        outbox.push(&mine, 3, 10),
+        Pushed::Done,
+        "the bytes of what went are free"
+    );
+    assert_eq!(drain(outbox), [(3, 0)]);
 }
 
 // ---- any sequence of calls ----

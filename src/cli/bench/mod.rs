@@ -12,9 +12,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::Args;
-use wirebird::broker::{Broker, BrokerOptions, ClientOptions};
+use wirebird::broker::{Broker, BrokerOptions, ClientOptions, Error};
 
-use super::client::{connect, seconds};
+use super::buffers::Buffers;
+use super::client::{Security, connect, seconds};
 use super::failure::{Failure, exit};
 use super::signals::Signals;
 use super::size::Size;
@@ -48,12 +49,13 @@ pub(super) struct Command {
     /// Have the requests not answered; the time ends when the broker has taken the last one
     #[arg(long)]
     oneway: bool,
-    /// Encrypt what goes over the connections
-    #[arg(long)]
-    encrypt: bool,
+    #[command(flatten)]
+    security: Security,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    buffers: Buffers,
     #[command(flatten)]
     tls: Files,
 }
@@ -95,17 +97,16 @@ fn measure(command: &Command) -> Result<(), Failure> {
         .and_then(|signals| signals.then(move || told.store(true, Ordering::Relaxed)))
         .map_err(Failure::failed)?;
     let own = match &command.url {
-        None => Some(start("tcp://127.0.0.1:0")?),
-        Some(url) if command.own => Some(start(url)?),
+        None => Some(start("tcp://127.0.0.1:0", command.buffers)?),
+        Some(url) if command.own => Some(start(url, command.buffers)?),
         Some(_) => None,
     };
     let url = own.as_ref().map(|(_, url)| url).or(command.url.as_ref());
     let url = url.ok_or_else(|| Failure::input("there is no broker to measure"))?;
-    let options = ClientOptions::new()
-        .timeout(PATIENCE)
-        .encrypt(command.encrypt);
+    let options = ClientOptions::new().timeout(PATIENCE);
+    let options = command.security.apply(options)?;
     let clients = (0..command.connections)
-        .map(|_| connect(url, options.clone(), &command.tls))
+        .map(|_| connect(url, options.clone(), command.buffers, &command.tls))
         .collect::<Result<Vec<_>, _>>()?;
     let plan = Plan {
         size: command.size.0,
@@ -128,12 +129,17 @@ fn measure(command: &Command) -> Result<(), Failure> {
 }
 
 /// A broker in this process, and where it listens.
-fn start(url: &str) -> Result<(Broker, String), Failure> {
+fn start(url: &str, buffers: Buffers) -> Result<(Broker, String), Failure> {
     let options = BrokerOptions::new().max_message_size(LONGEST);
     let broker = Broker::with_options(&options).map_err(Failure::failed)?;
-    let listener = broker.listen(url).map_err(|error| {
+    let listen = || {
+        let listener = broker.listener(url)?;
+        listener.set_options(&buffers.apply(listener.options()))?;
+        listener.start()?;
+        Ok(listener.url())
+    };
+    let url = listen().map_err(|error: Error| {
         Failure::failed(format_args!("Cannot start a broker at {url}: {error}"))
     })?;
-    let url = listener.url();
     Ok((broker, url))
 }

@@ -20,6 +20,8 @@ const QUANTILES: [(&str, f64); 5] = [
 pub(super) struct Figures {
     pub(super) messages: u64,
     pub(super) duration: Duration,
+    /// Whether the payloads are long enough for the broker to have them compressed, which makes random ones no shorter.
+    pub(super) compress: bool,
     /// Of the answers, in nanoseconds; of none if there were no answers.
     pub(super) times: Histogram<u64>,
 }
@@ -29,9 +31,8 @@ impl Figures {
         let lines = [
             ("Messages", self.messages.to_string()),
             ("Payload", format!("{} KB", command.size.0 as f64 / 1024.0)),
-            ("Encryption", switch(command.encrypt).into()),
-            // Clients and brokers have none.
-            ("Compression", switch(false).into()),
+            ("Encryption", switch(command.security.encrypts()).into()),
+            ("Compression", switch(self.compress).into()),
             ("Connections", command.connections.to_string()),
             ("Duration", format!("{:.1} s", self.duration.as_secs_f64())),
             ("Total", format!("{:.1} MB", self.bytes(command) / MB)),
@@ -64,8 +65,8 @@ impl Figures {
             "total-bytes-sent": self.messages.saturating_mul(command.size.0 as u64),
             "throughput-msgs": self.per_second(self.messages as f64),
             "throughput-MB": self.per_second(self.bytes(command) / MB),
-            "encrypt": command.encrypt,
-            "compress": false,
+            "encrypt": command.security.encrypts(),
+            "compress": self.compress,
             "oneway": command.oneway,
             "connections": command.connections,
         });

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use ring::rand::{SecureRandom, SystemRandom};
-use wirebird::broker::{Client, Error, Message, MessageType};
+use wirebird::broker::{Client, Message, MessageType};
 
 use super::super::failure::Failure;
 use super::report::Figures;
@@ -28,6 +28,16 @@ struct Tally {
     ended: Instant,
 }
 
+/// Whether the broker has payloads of this length compressed.
+fn compresses(client: &Client, size: usize) -> Result<bool, Failure> {
+    let ask = Message::plain_text(None, "", "").map_err(Failure::failed)?;
+    let ask = ask.addressed_to(MessageType::ClientConfig, None);
+    let answer = client.request(ask.map_err(Failure::failed)?);
+    let config = answer.map_err(Failure::failed)?.payload_data();
+    let cutoff = config.map_err(Failure::failed)?["compress-cutoff-size"].as_u64();
+    Ok(cutoff.is_some_and(|cutoff| size as u64 >= cutoff))
+}
+
 /// Measures over all the clients at once. When `stop` is set, it ends early.
 pub(super) fn run(plan: &Plan, clients: &[Client], stop: &AtomicBool) -> Result<Figures, Failure> {
     let requests = clients
@@ -37,6 +47,7 @@ pub(super) fn run(plan: &Plan, clients: &[Client], stop: &AtomicBool) -> Result<
     if let (Some(client), Some(request)) = (clients.first(), requests.first()) {
         measure(client, request, plan.oneway, plan.ramp_up, stop)?;
     }
+    let compress = clients.first().map(|client| compresses(client, plan.size));
     let start = Barrier::new(clients.len());
     let tallies = thread::scope(|scope| {
         let running: Vec<_> = clients
@@ -68,6 +79,7 @@ pub(super) fn run(plan: &Plan, clients: &[Client], stop: &AtomicBool) -> Result<
             .zip(ended)
             .map(|(begun, ended)| ended - begun)
             .unwrap_or_default(),
+        compress: compress.transpose()?.unwrap_or_default(),
         times: times()?,
     };
     for tally in tallies {
@@ -93,9 +105,11 @@ fn measure(
     while tally.ended - begun < time && !stop.load(Ordering::Relaxed) {
         let sent = tally.ended;
         if oneway {
-            client.request_oneway(request.clone()).map_err(lost)?;
+            client
+                .request_oneway(request.clone())
+                .map_err(Failure::failed)?;
         } else {
-            let answer = client.request(request.clone()).map_err(lost)?;
+            let answer = client.request(request.clone()).map_err(Failure::failed)?;
             if !answer.is_ok() {
                 let reason = answer.payload_text().unwrap_or_default();
                 return Err(Failure::failed(format_args!(
@@ -114,7 +128,7 @@ fn measure(
     }
     if oneway {
         // It comes behind the others: its answer says that the broker has them.
-        client.heartbeat().map_err(lost)?;
+        client.heartbeat().map_err(Failure::failed)?;
         tally.ended = Instant::now();
     }
     Ok(tally)
@@ -128,15 +142,6 @@ fn request(size: usize) -> Result<Message, Failure> {
     Message::binary(None, "", "application/octet-stream", bytes)
         .and_then(|message| message.addressed_to(MessageType::Test, None))
         .map_err(Failure::failed)
-}
-
-fn lost(error: Error) -> Failure {
-    if error == Error::Socket(wirebird::Error::ConnectionReset) {
-        return Failure::failed(
-            "the broker has closed the connection: it may not take messages of this size",
-        );
-    }
-    Failure::failed(error)
 }
 
 /// Times in nanoseconds, to a part in a thousand.

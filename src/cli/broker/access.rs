@@ -63,12 +63,21 @@ impl Access {
                     "{url} needs a certificate: name one with --tls-cert"
                 )));
             }
-            let encrypts = config.encrypt || uses_tls(url);
-            let knows_clients = uses_tls(url) && config.tls.ca.is_some();
+            let encrypts = config.encrypts() || uses_tls(url);
+            let users = config.authenticator.is_some();
+            if users && !encrypts && crosses_network(url) {
+                return Err(Failure::input(format_args!(
+                    "{url}: passwords would go over it in the clear: demand encryption with --encrypt, \
+                     or listen at tls+tcp, wss, ipc or abstract"
+                )));
+            }
+            let keys = config.client_keys.is_some();
+            let knows_clients = users || keys || uses_tls(url) && config.tls.ca.is_some();
             if !(url.is_local() || encrypts && knows_clients || config.insecure) {
                 return Err(Failure::input(format_args!(
                     "{url} can be reached from other machines, and anybody there could use the broker: \
-                     listen at tls+tcp with --tls-cert and --tls-ca, or on loopback, or allow it with --insecure"
+                     have them log in with --authenticator and --encrypt, or name their keys with --client-key, or listen at tls+tcp with --tls-cert and \
+                     --tls-ca, or on loopback, or allow it with --insecure"
                 )));
             }
         }
@@ -78,6 +87,14 @@ impl Access {
 
 pub(super) fn uses_tls(url: &Url) -> bool {
     matches!(url.transport(), Transport::Tls | Transport::Wss)
+}
+
+/// Whether what goes over it goes over the network, if only that within the machine.
+fn crosses_network(url: &Url) -> bool {
+    !matches!(
+        url.transport(),
+        Transport::Ipc | Transport::Abstract | Transport::Inproc | Transport::Descriptor
+    )
 }
 
 #[cfg(test)]
@@ -139,6 +156,16 @@ mod tests {
             (secure, "insecure = true", false),
             (secure, "insecure = true\ntls = { cert = 'x' }", true),
             ("tcp://127.0.0.1:1", "", true),
+            (open, "authenticator = 'x'\nencrypt = true", true),
+            (open, "authenticator = 'x'\ninsecure = true", false),
+            ("tcp://127.0.0.1:1", "authenticator = 'x'", false),
+            (secure, "authenticator = 'x'\ntls = { cert = 'x' }", true),
+            (
+                open,
+                "client-keys = ['AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']",
+                true,
+            ),
+            ("ipc:///tmp/x", "authenticator = 'x'", true),
         ] {
             let checked = access(url).check(&config(text));
             assert_eq!(checked.is_ok(), allowed, "{url} with {text}");

@@ -11,11 +11,11 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use toml::Spanned;
-use wirebird::broker::{QueueOptions, QueueType, check_name, is_reserved};
+use wirebird::broker::{AuthError, PublicKey, QueueOptions, QueueType, check_name, is_reserved};
 
 use super::super::client::seconds;
 use super::super::failure::Failure;
-use super::super::size::Size;
+use super::super::size::{MaybeSize, Size};
 use super::endpoints::Endpoint;
 use super::log::Log;
 
@@ -26,12 +26,21 @@ pub(super) struct Config {
     pub(super) listen: Option<Vec<String>>,
     pub(super) origins: Vec<String>,
     pub(super) encrypt: bool,
+    pub(super) identity: Option<PathBuf>,
+    pub(super) client_keys: Option<Vec<Key>>,
+    pub(super) authenticator: Option<PathBuf>,
     pub(super) open_admin: Option<bool>,
     pub(super) insecure: bool,
     pub(super) tls: Tls,
     pub(super) max_connections: Option<NonZeroUsize>,
     #[serde(deserialize_with = "limited_size")]
     pub(super) max_message_size: Option<Size>,
+    pub(super) compress_cutoff: Option<MaybeSize>,
+    pub(super) socket_snd_buf_size: Option<MaybeSize>,
+    pub(super) socket_rcv_buf_size: Option<MaybeSize>,
+    pub(super) max_memory: Option<Size>,
+    pub(super) max_queue_bytes: Option<Size>,
+    pub(super) max_outbox_bytes: Option<Size>,
     pub(super) max_queues: Option<usize>,
     pub(super) max_topics: Option<usize>,
     pub(super) max_functions: Option<usize>,
@@ -47,12 +56,25 @@ pub(super) struct Config {
 }
 
 /// The files for TLS.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Tls {
     pub(super) cert: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
     pub(super) ca: Option<PathBuf>,
+}
+
+/// A key that a client has to have.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Key(pub(super) PublicKey);
+
+impl TryFrom<String> for Key {
+    type Error = AuthError;
+
+    fn try_from(text: String) -> Result<Self, AuthError> {
+        text.parse().map(Self)
+    }
 }
 
 /// A queue to make.
@@ -63,6 +85,8 @@ pub(super) struct Queue {
     pub(super) kind: Kind,
     #[serde(deserialize_with = "capacity")]
     pub(super) capacity: usize,
+    #[serde(default)]
+    pub(super) max_bytes: Option<Size>,
     pub(super) dead_letter: Option<String>,
     pub(super) max_attempts: Option<u32>,
     #[serde(default, deserialize_with = "time")]
@@ -82,6 +106,9 @@ impl Queue {
         let mut options = QueueOptions::new(self.capacity)
             .queue_type(self.kind.into())
             .durable(self.durable);
+        if let Some(Size(bytes)) = self.max_bytes {
+            options = options.max_bytes(bytes);
+        }
         if let Some(queue) = &self.dead_letter {
             options = options.dead_letter(queue);
         }
@@ -170,6 +197,11 @@ fn limited_size<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Size>, D::E
 }
 
 impl Config {
+    /// Whether nothing is taken in the clear.
+    pub(super) fn encrypts(&self) -> bool {
+        self.encrypt || self.client_keys.is_some()
+    }
+
     /// The queues, each behind the one for its dead letters.
     pub(super) fn queues_in_order(&self) -> Vec<(&Name, &Queue)> {
         let mut left: Vec<_> = self.queues.iter().collect();
@@ -201,11 +233,11 @@ impl Config {
             .map_err(|(line, reason)| Failure::input(format_args!("{shown}:{line}: {reason}")))?;
         let directory = file.parent().unwrap_or_else(|| Path::new(""));
         let others = config.endpoints.iter_mut().map(|one| &mut one.tls);
-        for tls in others.flatten().chain([&mut config.tls]) {
-            let paths = [&mut tls.cert, &mut tls.key, &mut tls.ca];
-            for path in paths.into_iter().flatten() {
-                *path = directory.join(&path);
-            }
+        let tls = others.flatten().chain([&mut config.tls]);
+        let tls = tls.flat_map(|tls| [&mut tls.cert, &mut tls.key, &mut tls.ca]);
+        let named = tls.chain([&mut config.authenticator, &mut config.identity]);
+        for path in named.flatten() {
+            *path = directory.join(&path);
         }
         let paths = [&mut config.data_dir, &mut config.log.key_file];
         for path in paths.into_iter().flatten() {
@@ -250,10 +282,19 @@ mod tests {
             listen = ["tcp://127.0.0.1:0", "ipc:///tmp/x"]
             origins = ["https://example.com"]
             encrypt = true
+            identity = "own.key"
+            client-keys = ["AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="]
+            authenticator = "users.json"
             open-admin = false
             insecure = true
             max-connections = 100
             max-message-size = "5MB"
+            compress-cutoff = "4KB"
+            socket-snd-buf-size = "1MB"
+            socket-rcv-buf-size = -1
+            max-memory = "100MB"
+            max-queue-bytes = "10MB"
+            max-outbox-bytes = "1MB"
             max-queues = 10
             max-topics = 11
             max-functions = 12
@@ -276,7 +317,7 @@ mod tests {
             ca = "ca.pem"
 
             [queues]
-            jobs = { capacity = 100, durable = true }
+            jobs = { capacity = 100, durable = true, max-bytes = "1MB" }
             "orders/new" = { type = "circular", capacity = 5 }
 
             [queues.work]
@@ -291,6 +332,13 @@ mod tests {
         .unwrap();
         assert_eq!(config.listen.unwrap().len(), 2);
         assert_eq!(config.max_message_size, Some(Size(5 << 20)));
+        assert_eq!(config.compress_cutoff, Some(MaybeSize(Some(4 << 10))));
+        let buffers = [config.socket_snd_buf_size, config.socket_rcv_buf_size];
+        let expected = [Some(1 << 20), None].map(|size| Some(MaybeSize(size)));
+        assert_eq!(buffers, expected);
+        assert_eq!(config.max_memory, Some(Size(100 << 20)));
+        assert_eq!(config.max_queue_bytes, Some(Size(10 << 20)));
+        assert_eq!(config.max_outbox_bytes, Some(Size(1 << 20)));
         assert_eq!(config.max_temporary_queues, Some(13));
         assert_eq!(config.tls.ca, Some("ca.pem".into()));
         let queues: Vec<_> = config.queues.iter().collect();
@@ -298,6 +346,8 @@ mod tests {
         assert_eq!(QueueType::from(queues[0].1.kind), QueueType::Bounded);
         assert_eq!(QueueType::from(queues[1].1.kind), QueueType::Circular);
         assert_eq!(queues[1].1.capacity, 5);
+        assert_eq!(queues[0].1.max_bytes, Some(Size(1 << 20)));
+        assert_eq!(queues[1].1.max_bytes, None);
         let millis = Duration::from_millis;
         let work = QueueOptions::new(7)
             .dead_letter("jobs")
@@ -367,6 +417,10 @@ mod tests {
             (2, "max-message-size = 2047", "2KB to 250MB is allowed"),
             (2, "max-message-size = \"251MB\"", "2KB to 250MB is allowed"),
             (2, "max-message-size = true", "expected a number of bytes"),
+            (2, "client-keys = ['x']", "\"x\" is no public key"),
+            (2, "compress-cutoff = -2", "-1 for none"),
+            (2, "compress-cutoff = true", "-1 for none"),
+            (2, "compress-cutoff = '5GB'", "\"5GB\" is no size"),
             (2, "encrypt = 1", "expected a boolean"),
             (2, "listen = 'tcp://127.0.0.1:1'", "expected a sequence"),
             (2, "topics = ['a b']", "letters, digits"),

@@ -146,7 +146,7 @@ impl Endpoint {
         tls: Option<&TlsConfig>,
     ) -> Result<Vec<String>, Failure> {
         let own = match &self.tls {
-            Some(files) => super::tls(files)?,
+            Some(files) => super::tls_config(files)?,
             None => None,
         };
         let tls = own.as_ref().or(tls);

@@ -4,6 +4,7 @@ mod access;
 mod config;
 mod endpoints;
 mod log;
+mod reload;
 
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -12,14 +13,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use wirebird::broker::{Broker, BrokerOptions, Error};
+use wirebird::broker::{Broker, BrokerOptions, Error, Identity, PublicKey};
 use wirebird::{EndpointOptions, Listener, TlsAuth, TlsConfig, Url};
 
+use super::buffers::Buffers;
 use super::failure::{Failure, exit};
-use super::signals::Signals;
-use super::size::Size;
+use super::signals::{Signals, Told};
+use super::size::{MaybeSize, Size};
 use access::{Access, uses_tls};
-use config::{Config, Tls};
+use config::{Config, Key, Tls};
+use reload::Files;
 
 /// Where a broker listens, and clients look for it, unless they are told.
 pub(super) const DEFAULT_URL: &str = "tcp://127.0.0.1:7420";
@@ -43,9 +46,11 @@ const EXAMPLES: &str = "Examples:
   wirebird broker --data-dir /var/lib/wirebird
   wirebird broker --listen tcp://127.0.0.1:0 --listen ipc:///run/jobs.sock --encrypt
   wirebird broker --listen tls+tcp://0.0.0.0:7421 --tls-cert own.pem --tls-key own.key --tls-ca ca.pem
+  wirebird broker --listen tcp://0.0.0.0:7420 --encrypt --authenticator users.json
 
 Without --listen it listens at tcp://127.0.0.1:7420, and at wirebird.sock in the runtime directory of the user.
-It prints where, then \"Ready\". Ctrl-C and SIGTERM end it when the answers that are on their way were sent.";
+It prints where, then \"Ready\". Ctrl-C and SIGTERM end it when the answers that are on their way were sent.
+SIGHUP has it read the file of --authenticator and those for TLS again.";
 
 #[derive(Debug, Default, Args)]
 struct Options {
@@ -55,8 +60,17 @@ struct Options {
     /// Turn clients away that do not encrypt
     #[arg(long)]
     encrypt: bool,
+    /// Prove to have the key in this file, to clients that encrypt; wirebird key makes one
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
+    /// Serve only clients that prove to have this key, which demands encryption; may be given several times
+    #[arg(long, value_name = "KEY")]
+    client_key: Vec<PublicKey>,
+    /// Serve only users that log in, and let them do what this file says; wirebird user and acl edit it
+    #[arg(long, value_name = "FILE")]
+    authenticator: Option<PathBuf>,
     /// Let any client make and remove destinations; so it is by itself if only this machine reaches the broker
-    #[arg(long, conflicts_with = "no_open_admin")]
+    #[arg(long, conflicts_with_all = ["no_open_admin", "authenticator"])]
     open_admin: bool,
     /// Let no client make and remove destinations
     #[arg(long)]
@@ -82,6 +96,20 @@ struct Options {
     /// Longest payload, 2KB to 250MB [default: 20MB]
     #[arg(long, value_name = "SIZE", value_parser = config::message_size)]
     max_message_size: Option<Size>,
+    /// Compress payloads of at least this length, to and from clients that can do that; -1 for none [default: -1]
+    #[arg(long, value_name = "SIZE", allow_hyphen_values = true)]
+    compress_cutoff: Option<MaybeSize>,
+    #[command(flatten)]
+    buffers: Buffers,
+    /// All messages that are held at once; further ones are refused [default: 1024MB]
+    #[arg(long, value_name = "SIZE")]
+    max_memory: Option<Size>,
+    /// Messages in a queue that is made without a limit of its own [default: 256MB]
+    #[arg(long, value_name = "SIZE")]
+    max_queue_bytes: Option<Size>,
+    /// What may wait for a client that is slow to read [default: 8MB]
+    #[arg(long, value_name = "SIZE")]
+    max_outbox_bytes: Option<Size>,
     /// Queues [default: 1000]
     #[arg(long, value_name = "COUNT")]
     max_queues: Option<usize>,
@@ -107,6 +135,11 @@ impl Options {
         }
         config.encrypt |= self.encrypt;
         config.insecure |= self.insecure;
+        config.identity = self.identity.or_else(|| config.identity.take());
+        if !self.client_key.is_empty() {
+            config.client_keys = Some(self.client_key.into_iter().map(Key).collect());
+        }
+        config.authenticator = self.authenticator.or_else(|| config.authenticator.take());
         if self.open_admin || self.no_open_admin {
             config.open_admin = Some(self.open_admin);
         }
@@ -117,6 +150,12 @@ impl Options {
         config.tls.ca = self.tls_ca.or_else(|| config.tls.ca.take());
         config.max_connections = self.max_connections.or(config.max_connections);
         config.max_message_size = self.max_message_size.or(config.max_message_size);
+        config.compress_cutoff = self.compress_cutoff.or(config.compress_cutoff);
+        config.socket_snd_buf_size = self.buffers.send.or(config.socket_snd_buf_size);
+        config.socket_rcv_buf_size = self.buffers.recv.or(config.socket_rcv_buf_size);
+        config.max_memory = self.max_memory.or(config.max_memory);
+        config.max_queue_bytes = self.max_queue_bytes.or(config.max_queue_bytes);
+        config.max_outbox_bytes = self.max_outbox_bytes.or(config.max_outbox_bytes);
         config.max_queues = self.max_queues.or(config.max_queues);
         config.max_topics = self.max_topics.or(config.max_topics);
         config.max_functions = self.max_functions.or(config.max_functions);
@@ -142,22 +181,33 @@ fn run(command: Command) -> Result<(), Failure> {
     for endpoint in &config.endpoints {
         endpoint.check_access(&config)?;
     }
-    let tls = tls(&config.tls)?;
+    let tls = tls_config(&config.tls)?;
+    let files = Files::read(config.authenticator.take(), config.tls.clone())?;
     // Before anybody is served, so that no signal finds the broker unprepared.
-    let mut signals = Signals::catch().map_err(Failure::failed)?;
+    let mut signals = Signals::catch_reload().map_err(Failure::failed)?;
 
-    let options = options(&config, !access.is_reached_from_outside());
-    let options = match config.log.options(config.data_dir.as_deref())? {
-        Some(log) => options.log(&log),
-        None => options,
-    };
+    let mut options = options(&config, !access.is_reached_from_outside());
+    if let Some(users) = files.authenticator() {
+        options = options.authenticator(users);
+    }
+    if let Some(file) = &config.identity {
+        options = options.identity(&Identity::load(file).map_err(Failure::input)?);
+    }
+    if let Some(log) = config.log.options(config.data_dir.as_deref())? {
+        options = options.log(&log);
+    }
     let broker = Broker::with_options(&options).map_err(unusable)?;
     broker.recovered().into_iter().for_each(log::tell);
     create(&broker, &config)?;
     let mut listeners = Vec::new();
+    let mut secure = Vec::new();
     for url in access.urls() {
         let failed = |error| Failure::failed(format_args!("Cannot listen at {url}: {error}"));
-        listeners.push(listen(&broker, url, &config, tls.as_ref()).map_err(failed)?);
+        let listener = listen(&broker, url, &config, tls.as_ref()).map_err(failed)?;
+        if uses_tls(url) {
+            secure.push(listener.clone());
+        }
+        listeners.push(listener);
     }
     let mut places: Vec<String> = listeners.iter().map(Listener::url).collect();
     for endpoint in &config.endpoints {
@@ -165,7 +215,13 @@ fn run(command: Command) -> Result<(), Failure> {
     }
     announce(&places).map_err(|error| Failure::failed(format_args!("Cannot write: {error}")))?;
 
-    signals.wait();
+    while signals.wait() == Told::Reload {
+        match files.reload(&secure) {
+            Ok(read) if read.is_empty() => say("There is nothing to read again"),
+            Ok(read) => say(&format!("Read again: {read}")),
+            Err(failure) => failure.about("Nothing has changed").tell(),
+        }
+    }
     // Clients that do not read their answers do not keep it.
     let _ = broker.close();
     Ok(())
@@ -178,11 +234,26 @@ fn options(config: &Config, local: bool) -> BrokerOptions {
         .linger(LINGER)
         .encrypt(config.encrypt)
         .open_admin(config.open_admin.unwrap_or(local));
+    if let Some(keys) = &config.client_keys {
+        options = options.client_keys(keys.iter().map(|key| key.0));
+    }
     if let Some(clients) = config.max_connections {
         options = options.max_connections(clients.get());
     }
     if let Some(Size(bytes)) = config.max_message_size {
         options = options.max_message_size(bytes);
+    }
+    if let Some(MaybeSize(bytes)) = config.compress_cutoff {
+        options = options.compress_cutoff(bytes);
+    }
+    if let Some(Size(bytes)) = config.max_memory {
+        options = options.max_memory(bytes);
+    }
+    if let Some(Size(bytes)) = config.max_queue_bytes {
+        options = options.max_queue_bytes(bytes);
+    }
+    if let Some(Size(bytes)) = config.max_outbox_bytes {
+        options = options.max_outbox_bytes(bytes);
     }
     if let Some(queues) = config.max_queues {
         options = options.max_queues(queues);
@@ -223,7 +294,7 @@ fn unusable(error: Error) -> Failure {
 }
 
 /// What listeners with TLS show and demand, if there is a certificate.
-fn tls(files: &Tls) -> Result<Option<TlsConfig>, Failure> {
+fn tls_config(files: &Tls) -> Result<Option<TlsConfig>, Failure> {
     let Some(chain) = &files.cert else {
         return Ok(None);
     };
@@ -252,13 +323,18 @@ fn listen(
     Ok(listener)
 }
 
-/// What is in force for all that listens: the certificate, and the pages that browsers may come from.
+/// What is in force for all that listens: the certificate, the pages that browsers may come from, and the buffers.
 fn listening(
-    mut options: EndpointOptions,
+    options: EndpointOptions,
     url: &Url,
     config: &Config,
     tls: Option<&TlsConfig>,
 ) -> EndpointOptions {
+    let buffers = Buffers {
+        send: config.socket_snd_buf_size,
+        recv: config.socket_rcv_buf_size,
+    };
+    let mut options = buffers.apply(options);
     if uses_tls(url)
         && let Some(tls) = tls
     {
@@ -281,6 +357,12 @@ fn announce(places: &[String]) -> io::Result<()> {
     }
     writeln!(out, "Ready")?;
     out.flush()
+}
+
+/// Whoever reads what is printed may have stopped to; the broker goes on.
+fn say(line: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
 #[cfg(test)]

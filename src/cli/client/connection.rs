@@ -9,8 +9,10 @@ use wirebird::broker::{Client, ClientOptions, Error, Message, MessageError, Mess
 use wirebird::{EndpointOptions, Transport, Url};
 
 use super::super::broker::DEFAULT_URL;
+use super::super::buffers::Buffers;
 use super::super::failure::Failure;
 use super::super::tls::Files;
+use super::security::Security;
 
 /// Names the broker where no option does.
 const VARIABLE: &str = "WIREBIRD_URL";
@@ -21,15 +23,16 @@ pub(in crate::cli) struct Connection {
     /// The broker [default: $WIREBIRD_URL, or tcp://127.0.0.1:7420]
     #[arg(long)]
     url: Option<String>,
-    /// Encrypt what goes over the connection
-    #[arg(long)]
-    encrypt: bool,
+    #[command(flatten)]
+    security: Security,
     /// Wait so long for an answer, besides the time that the request itself allows
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     timeout: Duration,
     /// Print answers and messages as JSON, one to a line
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    buffers: Buffers,
     #[command(flatten)]
     tls: Files,
 }
@@ -51,11 +54,10 @@ impl Connection {
                 return Err(Failure::input(error).about(VARIABLE));
             }
         };
-        let options = ClientOptions::new()
-            .timeout(self.timeout)
-            .encrypt(self.encrypt);
+        let options = ClientOptions::new().timeout(self.timeout);
+        let options = self.security.apply(options)?;
         Ok(Session {
-            client: connect(&url, options, &self.tls)?,
+            client: connect(&url, options, self.buffers, &self.tls)?,
             json: self.json,
         })
     }
@@ -65,20 +67,19 @@ impl Connection {
 pub(in crate::cli) fn connect(
     url: &str,
     options: ClientOptions,
+    buffers: Buffers,
     tls: &Files,
 ) -> Result<Client, Failure> {
     /// More than the longest payload that a broker can be made to take.
     const LONGEST: usize = 251 << 20;
     let parsed = Url::parse(url).and_then(|url| url.check_dial().map(|()| url));
     let parsed = parsed.map_err(Failure::input)?;
-    let mut endpoint = EndpointOptions::new().recv_max_size(LONGEST);
+    let mut endpoint = buffers.apply(EndpointOptions::new().recv_max_size(LONGEST));
     if matches!(parsed.transport(), Transport::Tls | Transport::Wss) {
         endpoint = endpoint.tls(tls.read().map_err(Failure::input)?);
     }
     Client::connect_with(url, &options.endpoint(endpoint)).map_err(|error| {
-        Failure::failed(format_args!(
-            "Cannot connect to the broker at {url}: {error}"
-        ))
+        failure(error).about(format_args!("Cannot connect to the broker at {url}"))
     })
 }
 

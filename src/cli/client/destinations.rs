@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use wirebird::broker::{Message, MessageType};
 
 use super::super::failure::Failure;
+use super::super::size::Size;
 use super::connection::{Connection, Session, millis};
 use super::table::{columns, plain};
 
@@ -34,6 +35,9 @@ pub(in crate::cli) enum Queue {
         /// Have it outlive the broker, with its durable messages
         #[arg(long, conflicts_with = "circular")]
         durable: bool,
+        /// Bytes of messages it holds at most, such as 5MB [default: what the broker says]
+        #[arg(long, value_name = "SIZE")]
+        max_bytes: Option<Size>,
         /// Put messages that fail or expire into this queue, which has to exist
         #[arg(long, value_name = "QUEUE")]
         dead_letter: Option<String>,
@@ -127,6 +131,7 @@ impl Queue {
                 capacity,
                 circular,
                 durable,
+                max_bytes,
                 dead_letter,
                 max_attempts,
                 backoff,
@@ -141,6 +146,7 @@ impl Queue {
                     "capacity": capacity,
                     "type": kind,
                     "persistence": persistence,
+                    "max-bytes": max_bytes.map(|size| size.0),
                     "dead-letter": dead_letter,
                     "max-attempts": max_attempts,
                     "backoff": backoff,
@@ -228,13 +234,14 @@ fn pairs(object: &Value) -> String {
 
 /// A queue, what matters most in front.
 fn queue(status: &Value) -> String {
-    const KEYS: [&str; 11] = [
+    const KEYS: [&str; 12] = [
         "name",
         "exists",
         "type",
         "capacity",
         "size",
         "bytes",
+        "max-bytes",
         "delayed",
         "in-flight",
         "dead-letter",

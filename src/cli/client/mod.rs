@@ -6,6 +6,7 @@ mod connection;
 mod content;
 mod destinations;
 mod messages;
+mod security;
 mod table;
 
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 pub(super) use connection::{connect, seconds};
+pub(super) use security::Security;
 
 use super::failure::exit;
 

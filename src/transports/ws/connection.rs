@@ -12,7 +12,7 @@ use std::io::{self, IoSlice};
 use std::mem;
 use std::os::fd::BorrowedFd;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::engine::lock;
@@ -55,6 +55,8 @@ pub(super) struct WebConnection {
     ping: Option<Duration>,
     input: Mutex<Input>,
     output: Mutex<Output>,
+    /// The longest message accepted.
+    limit: AtomicUsize,
     /// Something came with the handshake and was not looked at.
     early: AtomicBool,
     /// A frame that is no message waits to be written.
@@ -109,6 +111,7 @@ impl WebConnection {
             ends,
             terse,
             ping: setup.options.ws_ping,
+            limit: AtomicUsize::new(setup.recv_max),
             early: AtomicBool::new(!early.is_empty()),
             input: Mutex::new(Input {
                 assembler: Assembler::new(server, setup.recv_max),
@@ -153,6 +156,9 @@ impl WebConnection {
     /// if nothing was there.
     fn read(&self, input: &mut Input, scratch: &mut Scratch) -> io::Result<Option<bool>> {
         let Scratch { raw, size, parcel } = scratch;
+        input
+            .assembler
+            .set_limit(self.limit.load(Ordering::Relaxed));
         let early = mem::take(&mut input.early);
         let (fed, more) = if !early.is_empty() {
             self.early.store(false, Ordering::Relaxed);
@@ -313,6 +319,11 @@ impl Connection for WebConnection {
                 Some(Err(error)) => Err(io::Error::other(error.clone())),
             }
         })
+    }
+
+    #[cfg(feature = "broker")]
+    fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     fn has_arrivals(&self) -> bool {

@@ -241,6 +241,11 @@ impl Assembler {
         }
     }
 
+    /// Sets the longest message accepted, 0 for any, from the next length on that is read.
+    pub(crate) fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Checks the length of a message that gets `more` bytes.
     fn check_length(&self, more: u64) -> Result<(), Violation> {
         let come = self.message.as_ref().map_or(0, Vec::len);

@@ -1,0 +1,140 @@
+//! A connection of a client as the broker keeps it: what is known of the client, and what waits to be sent to it.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::budget::{Budget, Charge};
+use super::codec::{Encoding, encode, encode_packed};
+use super::crypto::Fault;
+use super::line::Line;
+use super::message::Message;
+use super::router::{InTransit, Publication};
+use super::topics::{Outbox, Pushed, Subscription};
+use crate::message::PipeId;
+
+/// Answers that may wait for a client before nothing more is read from it.
+const MOST_ANSWERS: usize = 1000;
+
+/// A connection of a client.
+pub(super) struct Link {
+    pub(super) pipe: PipeId,
+    pub(super) source: Option<IpAddr>,
+    /// How the client's last request was encoded.
+    pub(super) encoding: Encoding,
+    /// From which length on its payloads are compressed, if it reads gzip and anything is to be.
+    pub(super) cutoff: Option<usize>,
+    pub(super) line: Line,
+    /// Whether the pipe takes a message now.
+    pub(super) ready: bool,
+    /// Whether its messages are left with the pipe for now.
+    pub(super) held: bool,
+    /// When it sent something last.
+    pub(super) heard: Instant,
+    /// Nothing can be sent to it any more.
+    pub(super) broken: bool,
+    pub(super) frames: VecDeque<Vec<u8>>,
+    pub(super) answers: VecDeque<Answer>,
+    pub(super) answer_bytes: usize,
+    /// Answers that the hub holds until the log has kept what they rest on.
+    pub(super) awaited: usize,
+    publications: Outbox<Arc<Publication>>,
+    /// Bytes of answers that may wait before nothing more is read from it.
+    most_bytes: usize,
+    /// What the pipe has not passed on yet.
+    pub(super) in_pipe: Option<Charge>,
+}
+
+/// An answer that waits.
+pub(super) struct Answer {
+    message: Message,
+    pub(super) item: Option<InTransit>,
+    bytes: usize,
+    /// Of an item its queue's entry is charged.
+    _charge: Option<Charge>,
+}
+
+impl Link {
+    pub(super) fn new(
+        pipe: PipeId,
+        source: Option<IpAddr>,
+        now: Instant,
+        most_bytes: usize,
+    ) -> Self {
+        Self {
+            pipe,
+            source,
+            encoding: Encoding::Binary,
+            cutoff: None,
+            line: Line::default(),
+            ready: true,
+            held: false,
+            heard: now,
+            broken: false,
+            frames: VecDeque::new(),
+            answers: VecDeque::new(),
+            answer_bytes: 0,
+            awaited: 0,
+            publications: Outbox::new(most_bytes),
+            most_bytes,
+            in_pipe: None,
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.answers.len() + self.awaited >= MOST_ANSWERS || self.answer_bytes >= self.most_bytes
+    }
+
+    pub(super) fn answer(&mut self, message: Message, item: Option<InTransit>, budget: &Budget) {
+        let bytes = message.payload_binary().len();
+        self.answer_bytes += bytes;
+        self.answers.push_back(Answer {
+            message,
+            bytes,
+            _charge: item.is_none().then(|| budget.take(bytes)),
+            item,
+        });
+    }
+
+    /// Puts a publication into the outbox. Returns how many are lost by that; `None` if the client is to be disconnected.
+    pub(super) fn publish(
+        &mut self,
+        subscription: &Subscription,
+        publication: Arc<Publication>,
+    ) -> Option<usize> {
+        let bytes = publication.bytes();
+        match self.publications.push(subscription, publication, bytes) {
+            Pushed::Done => Some(0),
+            Pushed::DroppedOldest(lost) => Some(lost),
+            Pushed::DroppedNewest => Some(1),
+            Pushed::Disconnect => None,
+        }
+    }
+
+    /// The next frame to send, and what it carries.
+    pub(super) fn next(&mut self) -> Option<Result<(Bytes, Option<InTransit>), Fault>> {
+        if let Some(frame) = self.frames.pop_front() {
+            return Some(Ok((frame.into(), None)));
+        }
+        let cutoff = self.cutoff.filter(|_| self.encoding == Encoding::Binary);
+        let (plain, item) = if let Some(answer) = self.answers.pop_front() {
+            self.answer_bytes = self.answer_bytes.saturating_sub(answer.bytes);
+            let plain = match cutoff {
+                Some(cutoff) => encode_packed(&answer.message, cutoff),
+                None => encode(&answer.message, self.encoding),
+            };
+            (plain, answer.item)
+        } else {
+            let (publication, missed) = self.publications.pop()?;
+            let plain = match cutoff {
+                Some(cutoff) => publication.packed(cutoff, missed),
+                None => publication.encoded(self.encoding, missed),
+            };
+            (plain, None)
+        };
+        Some(self.line.seal(plain).map(|frame| (frame, item)))
+    }
+}
