@@ -61,7 +61,11 @@ impl Scripted {
 
     /// Answers a client that asks for the configuration.
     pub(crate) fn configure(&self) {
-        let ask = self.next_of(MessageType::ClientConfig);
+        let mut ask = self.next();
+        while ask.kind() == MessageType::Heartbeat {
+            ask = self.next();
+        }
+        assert_eq!(ask.kind(), MessageType::ClientConfig, "{ask:?}");
         let config = serde_json::json!({"authentication": false, "dedupe-window-seconds": 120});
         let answer = Message::data(None, "", config).unwrap();
         self.send(&answer.into_response(ask.id(), Status::Ok));
