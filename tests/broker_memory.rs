@@ -8,7 +8,7 @@ use std::time::Duration;
 use common::{SOON, await_removed, certificates, eventually, unique};
 use serde_json::{Value, json};
 use wirebird::broker::{
-    Authenticator, Broker, BrokerOptions, Client, Error, Message, MessageType, QueueOptions,
+    Authenticator, Broker, BrokerOptions, Client, Error, Message, MessageType, Nack, QueueOptions,
     QueueType, Role, Status,
 };
 use wirebird::{EndpointOptions, Pair1, SocketOptions};
@@ -134,6 +134,26 @@ fn producers_are_told_to_come_later_when_the_broker_holds_enough() {
     client.offer("b", bytes(10), NO_WAIT).unwrap();
     client.poll("a", NO_WAIT).unwrap();
     assert_eq!(offer(&client, "b"), Ok(()));
+}
+
+#[test]
+fn dead_letters_count_until_somebody_takes_them() {
+    let (broker, url) = small();
+    let client = Client::connect(&url).unwrap();
+    broker.create_queue("dead", 9, QueueType::Bounded).unwrap();
+    let options = QueueOptions::new(9).dead_letter("dead");
+    client.create_queue_with("a", &options).unwrap();
+    offer(&client, "a").unwrap();
+    let held = broker.stats().held_bytes;
+    assert!(held > 9 * KIB);
+    let holds = |what| eventually(what, || broker.stats().held_bytes == held);
+    let leased = client.poll_leased("a", NO_WAIT, SOON).unwrap();
+    leased.nack(Nack::DeadLetter).unwrap();
+    holds("a dead letter is held as what it was");
+    assert_eq!(client.redrive("dead", None), Ok(1));
+    holds("what comes back is held once");
+    client.poll("a", NO_WAIT).unwrap();
+    eventually("all is given back", || broker.stats().held_bytes == 0);
 }
 
 /// What is let go is let go of, whichever way.

@@ -117,6 +117,8 @@ fn a_client_says_how_its_subscription_is_served_and_counts_what_it_missed() {
         fake.send(bytes).unwrap();
         request
     };
+    // Of the connection, and of who waits for it.
+    answer("config");
     answer("config");
     let asked = answer("subscribed");
     assert_eq!(asked.header("overflow"), Some("disconnect"));

@@ -7,6 +7,8 @@
 //! A poll or offer that is given up is called off at the broker. An item that comes nevertheless goes back if it is leased,
 //! and else to another poll of its queue, or is kept for the next one.
 
+mod link;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -16,8 +18,8 @@ use uuid::Uuid;
 
 use super::client::ask::config_request;
 use super::client::{ClientEvent, Desk, Security};
-use super::codec::{Encoding, decode, encode, encode_packed};
-use super::crypto::{Cipher, Fault, Greeting};
+use super::codec::decode;
+use super::crypto::{Fault, Greeting};
 use super::error::Refusal;
 use super::message::id::fresh;
 use super::message::{Message as Letter, MessageError, MessageType, Status, now_ms};
@@ -25,9 +27,8 @@ use crate::engine::lock;
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
 use crate::protocols::{CtxId, Dropped, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, Sent, info};
+use link::{Link, Login, State};
 
-/// What a message of pair version 1 begins with when it has passed no device.
-const FIRST_HOP: u32 = 1;
 /// What names the lease of an item that the broker wants to hear of again.
 const LEASE_TOKEN: &str = "lease-token";
 /// Signs of life that may stay unanswered before the connection is given up.
@@ -82,33 +83,6 @@ struct Beat {
     unanswered: u32,
 }
 
-struct Link {
-    pipe: PipeId,
-    ready: bool,
-    state: State,
-    login: Login,
-    /// The request for the broker's configuration, until that is there.
-    config: Option<Uuid>,
-    /// From which length on payloads are compressed, if any are.
-    cutoff: Option<usize>,
-}
-
-#[derive(PartialEq, Eq)]
-enum Login {
-    /// It is done, or there is nothing to log in with.
-    Done,
-    /// Until the answer to the request with this id is there.
-    UnderWay(Uuid),
-    /// The connection is of no use. It stays, so that the broker is not asked again and again.
-    Refused,
-}
-
-enum State {
-    Plain,
-    Greeting(Option<Greeting>),
-    Secret(Box<Cipher>),
-}
-
 impl Caller {
     pub(super) fn new(desk: Arc<Mutex<Desk>>, security: Security) -> Self {
         Self {
@@ -136,19 +110,7 @@ impl Caller {
         let Some(link) = &mut self.link else {
             return Err(Error::ConnectionReset);
         };
-        let plain = match link.cutoff {
-            Some(cutoff) => encode_packed(letter, cutoff),
-            None => encode(letter, Encoding::Binary),
-        };
-        let frame = match &mut link.state {
-            State::Secret(cipher) => Bytes::from(
-                cipher
-                    .seal(&plain)
-                    .map_err(|_| Error::Malformed("an encrypted session is used up"))?,
-            ),
-            _ => plain,
-        };
-        link.push(frame.into(), io);
+        link.send(letter, io)?;
         if lock(&self.desk).heartbeat.is_some() {
             self.beat.sent = Some(io.now());
         }
@@ -468,19 +430,6 @@ fn queue_of(letter: &Letter) -> Option<&str> {
     letter.destination().filter(|_| polls)
 }
 
-impl Link {
-    fn is_established(&self) -> bool {
-        self.login == Login::Done && !matches!(self.state, State::Greeting(_))
-    }
-
-    fn push(&mut self, mut message: Message, io: &mut dyn Io) {
-        message.header_clear();
-        // One word fits into an empty header.
-        let _ = message.header_append_u32(FIRST_HOP);
-        self.ready = io.push(self.pipe, &message);
-    }
-}
-
 impl Protocol for Caller {
     fn info(&self) -> ProtocolInfo {
         info::PAIR1
@@ -490,14 +439,7 @@ impl Protocol for Caller {
         if self.link.is_some() {
             return Err(Error::Rejected);
         }
-        let mut link = Link {
-            pipe,
-            ready: true,
-            state: State::Plain,
-            login: Login::Done,
-            config: None,
-            cutoff: None,
-        };
+        let mut link = Link::new(pipe);
         lock(&self.desk).refused = None;
         if self.security.encrypts() {
             let (greeting, hello) = Greeting::new().map_err(|_| Error::OutOfMemory)?;

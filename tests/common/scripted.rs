@@ -53,11 +53,22 @@ impl Scripted {
     pub(crate) fn accept(&self, options: &ClientOptions) -> Client {
         let (url, options) = (self.url.clone(), options.clone());
         let connecting = thread::spawn(move || Client::connect_with(&url, &options));
-        let ask = self.next_of(MessageType::ClientConfig);
+        // Each connection asks, and so does who waits for it.
+        self.configure();
+        self.configure();
+        connecting.join().unwrap().expect("connects")
+    }
+
+    /// Answers a client that asks for the configuration.
+    pub(crate) fn configure(&self) {
+        let mut ask = self.next();
+        while ask.kind() == MessageType::Heartbeat {
+            ask = self.next();
+        }
+        assert_eq!(ask.kind(), MessageType::ClientConfig, "{ask:?}");
         let config = serde_json::json!({"authentication": false, "dedupe-window-seconds": 120});
         let answer = Message::data(None, "", config).unwrap();
         self.send(&answer.into_response(ask.id(), Status::Ok));
-        connecting.join().unwrap().expect("connects")
     }
 }
 

@@ -16,11 +16,10 @@ use uuid::Uuid;
 
 use super::auth::{Action, Authenticator};
 use super::budget::{Budget, Charge};
-use super::dedupe;
 use super::endpoints::Shown;
 use super::journal::{Committed, Journal, Restored};
 use super::message::{Message, MessageType, Status};
-use super::queue::{Config, Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
+use super::queue::{Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
 use super::topics::{self, Topics};
 
 mod access;
@@ -29,6 +28,7 @@ mod again;
 mod dead_letters;
 mod functions;
 mod leases;
+mod limits;
 mod publishing;
 mod queues;
 
@@ -37,63 +37,8 @@ pub(super) use admin::{QueueStatus, most_bytes};
 pub(super) use dead_letters::configure;
 pub(super) use functions::{Handler, OwnHandler, Returned};
 pub(super) use leases::fenced;
+pub(super) use limits::Limits;
 pub(super) use publishing::Publication;
-
-/// How much there may be of everything.
-#[derive(Debug, Clone)]
-pub(super) struct Limits {
-    pub(super) connections: usize,
-    pub(super) queues: usize,
-    pub(super) topics: usize,
-    pub(super) functions: usize,
-    pub(super) temporary_queues: usize,
-    pub(super) subscriptions: usize,
-    /// Bytes of each queue that is made without a limit of its own.
-    pub(super) queue_bytes: usize,
-    /// Bytes of all messages that are held at once.
-    pub(super) memory: usize,
-    /// Bytes that may wait for one client.
-    pub(super) outbox_bytes: usize,
-    /// Requests of a session that may wait for something at once.
-    pub(super) waiting: usize,
-    /// Longest wait that a request may ask for.
-    pub(super) longest_wait: Duration,
-    pub(super) message_size: usize,
-    /// Payloads of at least this length are compressed; `None` if none are.
-    pub(super) compress_cutoff: Option<usize>,
-    /// Whether clients must encrypt.
-    pub(super) encrypt: bool,
-    /// Whether clients may manage destinations without having logged in as an administrator.
-    pub(super) open_admin: bool,
-    /// What is remembered of requests that may be made again.
-    pub(super) dedupe: dedupe::Limits,
-    /// How often clients have to say that they are alive; zero if they need not.
-    pub(super) heartbeat: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 10_000,
-            queues: 1000,
-            topics: 1000,
-            functions: 1000,
-            temporary_queues: 50,
-            subscriptions: 1000,
-            queue_bytes: Config::DEFAULT_BYTES,
-            memory: 1 << 30,
-            outbox_bytes: 8 << 20,
-            waiting: 10_000,
-            longest_wait: Duration::from_secs(24 * 3600),
-            message_size: 20 << 20,
-            compress_cutoff: None,
-            encrypt: false,
-            open_admin: false,
-            dedupe: dedupe::Limits::default(),
-            heartbeat: Duration::ZERO,
-        }
-    }
-}
 
 /// The time, on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -325,28 +270,6 @@ impl Router {
         }
     }
 
-    pub(super) fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    pub(super) fn budget(&self) -> &Budget {
-        &self.budget
-    }
-
-    /// Charges what is to be held for a message of a client.
-    fn charge(&self, message: &Message) -> Answered<Charge> {
-        self.charge_bytes(message.size().total)
-    }
-
-    fn charge_bytes(&self, bytes: usize) -> Answered<Charge> {
-        let charge = self.budget.charge(bytes);
-        charge.ok_or_else(|| {
-            let most = self.limits.memory;
-            let text = format!("the broker may hold messages of {most} bytes, and has no room");
-            Refused(Status::RetryLater, text)
-        })
-    }
-
     pub(super) fn stats(&self) -> Stats {
         Stats {
             held_bytes: self.budget.held(),
@@ -445,15 +368,6 @@ impl Router {
         };
         self.settle(session, &request, &answer, answer.is_ok(), now, out);
         self.answer(session, &request, answer, out);
-    }
-
-    fn check_size(&self, request: &Message) -> Answered<()> {
-        let (length, most) = (request.payload_binary().len(), self.limits.message_size);
-        if length <= most {
-            return Ok(());
-        }
-        let text = format!("a payload of {length} bytes: at most {most} are allowed");
-        refused(Status::BadRequest, text)
     }
 
     fn decide(

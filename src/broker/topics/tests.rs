@@ -422,7 +422,7 @@ fn bytes_that_are_too_many_are_dropped_as_the_subscription_says() {
     assert_eq!(outbox.push(&old, 4, 4), Pushed::DroppedOldest(2));
     // Not even without the others of its own there would be room.
     assert_eq!(outbox.push(&old, 5, 8), Pushed::DroppedNewest);
-    assert_eq!(drain(outbox), [(3, 3), (10, 1), (4, 0)]);
+    assert_eq!(drain(outbox), [(3, 3), (4, 0), (10, 1)]);
 }
 
 #[test]
