@@ -2,8 +2,9 @@
 //! a crash each change that was not synced is there, is not there, or is there in part, in any order.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use std::{io, thread};
 
 use super::storage::{File, Locked, Storage};
 
@@ -33,6 +34,8 @@ struct State {
     dead: bool,
     locked: bool,
     capacity: Option<usize>,
+    /// What it takes to set space aside.
+    reserving: Duration,
 }
 
 #[derive(Default, Clone)]
@@ -151,6 +154,10 @@ impl Fake {
 
     pub(super) fn changes(&self) -> u64 {
         self.0.lock().unwrap().changes
+    }
+
+    pub(super) fn set_reserving(&self, takes: Duration) {
+        self.0.lock().unwrap().reserving = takes;
     }
 
     pub(super) fn set_capacity(&self, bytes: Option<usize>) {
@@ -396,6 +403,8 @@ impl File for Handle {
     }
 
     fn preallocate(&self, length: u64) -> io::Result<()> {
+        let takes = self.0.0.lock().unwrap().reserving;
+        thread::sleep(takes);
         let state = &mut *self.0.0.lock().unwrap();
         let now = state.files[self.1].now.len();
         let length = (length as usize).max(now);

@@ -121,7 +121,7 @@ impl Log {
 
     /// Whether there is no space for what makes queues longer.
     pub(crate) fn is_full(&self) -> bool {
-        self.shared.full.load(Ordering::Relaxed)
+        self.shared.is_full()
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -313,6 +313,10 @@ impl Shared {
 
     pub(super) fn is_congested(&self) -> bool {
         self.pending.load(Ordering::Relaxed) > self.max_pending
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
     }
 
     pub(super) fn is_running(&self) -> bool {

@@ -27,6 +27,7 @@ pub(crate) struct Options {
     /// `None`.
     pub(crate) max_bytes: Option<u64>,
     /// Bytes that may wait to be written before [`is_congested`](super::log::Log::is_congested) says so.
+    /// At most half a segment, there is room for settlements when the log turns out to be full.
     pub(crate) max_pending: usize,
     /// Records of so many bytes and more are compressed. Off if `None`.
     pub(crate) compress: Option<usize>,
@@ -50,7 +51,7 @@ impl Default for Options {
             sync: SyncPolicy::Always,
             segment_bytes: 64 << 20,
             max_bytes: None,
-            max_pending: 64 << 20,
+            max_pending: 32 << 20,
             compress: None,
             key: None,
             strict: false,

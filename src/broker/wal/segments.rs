@@ -102,6 +102,10 @@ impl Segments {
         self.preparing.is_some()
     }
 
+    pub(super) fn has_spare(&self) -> bool {
+        !self.spares.is_empty()
+    }
+
     /// The number of the oldest record.
     pub(super) fn first_record(&self) -> u64 {
         let head = self.closed.front().map(|head| head.header.first);

@@ -204,8 +204,12 @@ impl Writer {
     fn put(&mut self, payload: &[u8]) -> Result<(), Stop> {
         let needed = Sealer::bound(payload.len());
         let used = self.segments.active.offset + (self.out.len() + needed + RECORD_HEADER) as u64;
-        if used > self.segments.active.length {
+        let length = self.segments.active.length;
+        if used > length {
             self.rotate(needed)?;
+        } else if used > length / 4 && !self.segments.has_spare() && !self.shared.is_full() {
+            // That there is no space is to be known while there is still room for settlements.
+            self.may_rotate()?;
         }
         self.seal(payload);
         Ok(())
@@ -285,10 +289,15 @@ impl Writer {
         Ok(())
     }
 
+    /// Waits until there is a segment to follow, or it is known that there is no space for one.
     fn may_rotate(&mut self) -> Result<bool, Stop> {
         let supply = self.segments.await_supply();
         let supply = supply.map_err(|error| failed("make a segment", error))?;
-        Ok(!matches!(supply, Supply::Full(_)))
+        if let Supply::Full(reason) = supply {
+            self.shared.set_state(State::Full(reason));
+            return Ok(false);
+        }
+        Ok(true)
     }
 
     fn wait_for_space(&mut self, reason: String) -> Result<(), Stop> {

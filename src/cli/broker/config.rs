@@ -355,7 +355,8 @@ mod tests {
             .backoff(millis(1000), millis(2500))
             .expiry(millis(500));
         assert_eq!(queues[2].1.options(), work);
-        assert_eq!(queues[0].1.options(), QueueOptions::new(100).durable(true));
+        let jobs = QueueOptions::new(100).durable(true).max_bytes(1 << 20);
+        assert_eq!(queues[0].1.options(), jobs);
         assert_eq!(config.data_dir, Some("kept".into()));
         assert_eq!(config.log.sync, "100ms".parse().ok());
         assert!(config.log.compress && config.log.compact && config.log.strict);

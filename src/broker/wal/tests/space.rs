@@ -76,6 +76,18 @@ fn a_full_log_goes_on_when_the_disk_has_space_again() {
 }
 
 #[test]
+fn that_a_disk_is_full_is_known_while_there_is_room_for_settlements_however_slow_it_is() {
+    let fake = Fake::default();
+    fake.set_capacity(Some(150_000));
+    fake.set_reserving(Duration::from_millis(10));
+    let options = Options {
+        background: true,
+        ..options()
+    };
+    full_and_back(Arc::new(fake), options, || {});
+}
+
+#[test]
 fn what_does_not_fit_waits_until_it_does() {
     let fake = Fake::default();
     let log = start(&fake, options());
