@@ -12,8 +12,10 @@ use std::time::{Duration, Instant};
 use common::{SOON, eventually, unique};
 use serde_json::json;
 use wirebird::broker::{
-    Broker, BrokerOptions, Client, ClientOptions, Error, Message, MessageType, QueueType, Status,
+    Broker, BrokerOptions, Client, ClientOptions, Encoding, Error, Message, MessageType, QueueType,
+    Status, decode, encode,
 };
+use wirebird::{Pair1, SocketOptions};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -392,6 +394,133 @@ fn looking_at_and_removing_what_is_not_there_is_no_error() {
         (&status["temporary"], &status["capacity"]),
         (&true.into(), &7.into())
     );
+}
+
+#[test]
+fn a_list_has_the_names_that_its_pattern_matches() {
+    let (broker, client) = broker();
+    for name in ["a/b", "a/c", "b"] {
+        broker.create_queue(name, 1, QueueType::Bounded).unwrap();
+        broker.create_topic(name).unwrap();
+    }
+    client.create_temporary_queue(1).unwrap();
+    for (pattern, expected) in [
+        (None, &["a/b", "a/c", "b"][..]),
+        (Some("a/*"), &["a/b", "a/c"]),
+        (Some("b"), &["b"]),
+        (Some("c.>"), &[]),
+    ] {
+        let list = |kind| {
+            let request = Message::plain_text(None, "", "").unwrap();
+            let answer = client.request(request.addressed_to(kind, pattern).unwrap());
+            answer.unwrap().payload_data().unwrap()
+        };
+        assert_eq!(list(MessageType::ListTopics), json!(expected));
+        let queues = list(MessageType::ListQueues);
+        let names = queues
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|queue| &queue["name"]);
+        assert_eq!(names.collect::<Vec<_>>(), expected, "{pattern:?}");
+    }
+}
+
+/// F52, F70, F118: each request is answered once, with the status that docs/broker-protocol.md has for what is not there;
+/// not at all if it says `oneway`.
+#[test]
+fn every_type_of_request_has_its_answer() {
+    use MessageType::*;
+    let (broker, _client) = broker();
+    let url = format!("inproc://{}", unique());
+    broker.listen(&url).unwrap();
+    let socket = Pair1::with_options(&SocketOptions::new().recv_timeout(SOON)).unwrap();
+    socket.dial(&url).unwrap();
+    let answers = [
+        (Request, Status::FunctionNotFound),
+        (Offer, Status::QueueNotFound),
+        (Poll, Status::QueueNotFound),
+        (PeekQueue, Status::QueueNotFound),
+        (PurgeQueue, Status::QueueNotFound),
+        (Publish, Status::TopicNotFound),
+        (Subscribe, Status::TopicNotFound),
+        (Unsubscribe, Status::TopicNotFound),
+        (CreateQueue, Status::BadRequest),
+        (CreateTempQueue, Status::BadRequest),
+        (Authentication, Status::BadRequest),
+        (CreateFunction, Status::BadRequest),
+        (RemoveFunction, Status::BadRequest),
+        (ServerThreadPoolStat, Status::BadRequest),
+        (DiffieHellmanKeyRequest, Status::BadRequest),
+        (Response, Status::BadRequest),
+        (Null, Status::BadRequest),
+        (RemoveQueue, Status::Ok),
+        (RemoveTopic, Status::Ok),
+        (StatusQueue, Status::Ok),
+        (StatusTopic, Status::Ok),
+        (StatusFunction, Status::Ok),
+        (ListQueues, Status::Ok),
+        (ListTopics, Status::Ok),
+        (ServerStatus, Status::Ok),
+        (ClientConfig, Status::Ok),
+        (Heartbeat, Status::Ok),
+        (Test, Status::Ok),
+    ];
+    for (kind, status) in answers {
+        for encoding in [Encoding::Binary, Encoding::Json] {
+            let request = Message::plain_text("7", "subject", "").unwrap();
+            let request = request.addressed_to(kind, "none").unwrap();
+            let unanswered = request.clone().with_oneway(true);
+            for request in [unanswered, request.clone()] {
+                socket.send(encode(&request, encoding)).unwrap();
+            }
+            let (answer, answered) = decode(socket.recv().unwrap().body().to_vec()).unwrap();
+            assert_eq!(
+                (answer.id(), answered),
+                (request.id(), encoding),
+                "{kind:?}"
+            );
+            assert_eq!(
+                (answer.kind(), answer.status()),
+                (Response, status),
+                "{kind:?}"
+            );
+            let mirrored = (answer.request_id(), answer.subject(), answer.destination());
+            assert_eq!(mirrored, (Some("7"), "subject", Some("none")), "{kind:?}");
+            assert!(answer.is_oneway());
+            assert!(answer.is_ok() || answer.payload_text().is_some_and(|text| !text.is_empty()));
+        }
+    }
+    assert_eq!(socket.try_recv().unwrap_err(), wirebird::Error::WouldBlock);
+}
+
+/// F29, F112: nothing is made that would not be kept.
+#[test]
+fn a_durable_queue_needs_a_log_and_is_not_circular() {
+    let (broker, client) = broker();
+    for queue_type in ["BOUNDED", "CIRCULAR"] {
+        let queue = json!({"capacity": 1, "type": queue_type, "persistence": "DURABLE"});
+        let request = Message::data(None, "", queue).unwrap();
+        let request = request.addressed_to(MessageType::CreateQueue, "q").unwrap();
+        let answer = client.request(request).unwrap();
+        assert_eq!(answer.status(), Status::BadRequest, "{answer:?}");
+    }
+    assert!(broker.queues().is_empty());
+}
+
+/// F100, golden 9.
+#[test]
+fn the_limit_for_messages_is_from_2_kib_to_250_mib() {
+    for size in [2 << 10, 20 << 20, 250 << 20] {
+        let options = BrokerOptions::new().max_message_size(size);
+        Broker::with_options(&options).expect("within the range");
+    }
+    for size in [0, (2 << 10) - 1, (250 << 20) + 1, usize::MAX] {
+        let options = BrokerOptions::new().max_message_size(size);
+        let error = Broker::with_options(&options).unwrap_err().to_string();
+        let told = error.contains(&size.to_string()) && error.contains("2 KiB to 250 MiB");
+        assert!(told, "{error}");
+    }
 }
 
 /// F5: any number of threads, and copies that are connections of their own.

@@ -288,6 +288,43 @@ fn stream(url: &str) -> TcpStream {
     stream
 }
 
+/// The broker closes the connection, and says nothing before.
+#[track_caller]
+fn is_ended(mut stream: TcpStream) {
+    let ended = stream.read(&mut [0]);
+    let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
+    assert!(
+        matches!(&ended, Ok(0)) || ended.as_ref().is_err_and(reset),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn messages_without_a_hop_count_or_with_too_many_hops_end_the_connection() {
+    let broker = Broker::new().unwrap();
+    let url = broker.listen("tcp://127.0.0.1:0").unwrap().url();
+    let heartbeat = br#"{"type":"HEARTBEAT"}"#;
+    let message = |hops: &[u8]| {
+        let body = [hops, heartbeat].concat();
+        [&(body.len() as u64).to_be_bytes()[..], &body].concat()
+    };
+    for bad in [
+        message(&[0, 0, 0, 9]),
+        message(&[255, 255, 255, 255]),
+        // Its first four bytes are a large number.
+        message(&[]),
+        [&3u64.to_be_bytes()[..], &[0, 0, 0]].concat(),
+        0u64.to_be_bytes().to_vec(),
+    ] {
+        let mut stream = stream(&url);
+        stream.write_all(&bad).unwrap();
+        is_ended(stream);
+    }
+    let mut stream = stream(&url);
+    stream.write_all(&message(&[0, 0, 0, 8])).unwrap();
+    stream.read_exact(&mut [0; 12]).expect("an answer");
+}
+
 /// W10: memory is set aside for what has come, not for what is announced.
 #[test]
 fn a_length_that_is_announced_before_a_login_sets_no_memory_aside() {
@@ -302,12 +339,7 @@ fn a_length_that_is_announced_before_a_login_sets_no_memory_aside() {
     for length in [u64::MAX, 1 << 63, 1 << 40, 300 << 20] {
         let mut stream = stream(&url);
         stream.write_all(&length.to_be_bytes()).unwrap();
-        let ended = stream.read(&mut [0]);
-        let reset = |error: &std::io::Error| error.kind() == ErrorKind::ConnectionReset;
-        assert!(
-            matches!(&ended, Ok(0)) || ended.as_ref().is_err_and(reset),
-            "{length}: {ended:?}"
-        );
+        is_ended(stream);
     }
     // Also what nobody has written to yet.
     let before = proc_status("VmSize");
@@ -322,8 +354,8 @@ fn a_length_that_is_announced_before_a_login_sets_no_memory_aside() {
     let mut last = stream(&url);
     last.write_all(&[0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 1, 0xe1])
         .unwrap();
-    let ended = last.read(&mut [0]);
-    assert!(matches!(ended, Ok(0) | Err(_)), "it is no hello: {ended:?}");
+    // It is no hello.
+    is_ended(last);
     let grown = proc_status("VmSize").saturating_sub(before);
     assert!(grown < 10 * ROOM, "{grown} KiB");
     drop(held);
