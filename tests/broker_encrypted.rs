@@ -340,29 +340,40 @@ fn a_client_gives_a_connection_up_whose_frames_are_not_as_they_were_sent() {
 /// A client that demands encryption tells a broker nothing that does not take part in it.
 #[test]
 fn a_client_that_encrypts_says_nothing_to_a_broker_that_does_not() {
-    for answer in [
+    let answers = [
         &b"{\"type\":\"RESPONSE\",\"status\":\"OK\"}"[..],
         &[0xe2; 33],
         &[0xe2; 5],
         &[0xe5; 40],
         &[0xe2, 0],
-    ] {
-        let broker = FakeBroker::new();
-        let events = broker.socket.monitor();
-        let url = broker.url.clone();
-        let options = ClientOptions::new()
-            .encrypt(true)
-            .timeout(Duration::from_millis(500));
-        let client = std::thread::spawn(move || Client::connect_with(&url, &options).map(drop));
-        let hello = broker.socket.recv().unwrap();
-        assert_eq!(
-            (hello.len(), hello.body()[..2].to_vec()),
-            (34, vec![0xe1, 1])
-        );
-        broker.socket.send(answer).unwrap();
-        if answer != [0xe2; 33] {
-            await_removed(&events);
+    ];
+    std::thread::scope(|scope| {
+        for answer in answers {
+            scope.spawn(move || hears_no_more_than_a_hello(answer));
         }
-        assert!(client.join().unwrap().is_err());
+    });
+}
+
+/// Has a client dial a broker that answers its hello like this.
+fn hears_no_more_than_a_hello(answer: &[u8]) {
+    let broker = FakeBroker::new();
+    let events = broker.socket.monitor();
+    let url = broker.url.clone();
+    let options = ClientOptions::new()
+        .encrypt(true)
+        .timeout(Duration::from_millis(500));
+    let client = std::thread::spawn(move || Client::connect_with(&url, &options).map(drop));
+    let hello = broker.socket.recv().unwrap();
+    assert_eq!(
+        (hello.len(), hello.body()[..2].to_vec()),
+        (34, vec![0xe1, 1])
+    );
+    broker.socket.send(answer).unwrap();
+    // With what may be a key it goes on, in cipher.
+    if answer != [0xe2; 33] {
+        await_removed(&events);
+    } else {
+        assert_eq!(broker.socket.recv().unwrap().body()[0], 0xe5);
     }
+    assert!(client.join().unwrap().is_err());
 }
