@@ -277,26 +277,32 @@ impl FakeBroker {
         Self { socket, url }
     }
 
-    /// Lets the client in, and answers its first question.
-    fn greet(&self) -> Keys {
+    /// Lets a client in, and answers its questions until it is connected.
+    fn accept(&self) -> (Client, Keys) {
+        let url = self.url.clone();
+        let options = ClientOptions::new().encrypt(true).timeout(SOON);
+        let client = std::thread::spawn(move || Client::connect_with(&url, &options));
         let hello = self.socket.recv().unwrap();
         let (secret, public) = ephemeral();
         let answer = [&[0xe2][..], &public].concat();
         let mut keys = Keys::new(secret, hello.body(), &answer, false);
         self.socket.send(answer).unwrap();
-        let config = Message::data(None, "", serde_json::json!({})).unwrap();
-        self.answer(&mut keys, config);
-        keys
+        while !client.is_finished() {
+            if let Ok(request) = self.socket.recv_timeout(Duration::from_millis(5)) {
+                let config = Message::data(None, "", serde_json::json!({})).unwrap();
+                self.reply(request.body(), &mut keys, config);
+            }
+        }
+        (client.join().unwrap().expect("connects"), keys)
     }
 
-    /// Answers the next request; gives the frame of the request and that of the answer.
-    fn answer(&self, keys: &mut Keys, answer: Message) -> [Vec<u8>; 2] {
-        let request = self.socket.recv().unwrap().body().to_vec();
-        let (asked, encoding) = wirebird::broker::decode(keys.open(&request)).unwrap();
+    /// Answers a request; gives the frame of the answer.
+    fn reply(&self, request: &[u8], keys: &mut Keys, answer: Message) -> Vec<u8> {
+        let (asked, encoding) = wirebird::broker::decode(keys.open(request)).unwrap();
         let answer = answer.into_response(asked.id(), wirebird::broker::Status::Ok);
         let answer = keys.seal(wirebird::broker::encode(&answer, encoding));
         self.socket.send(answer.clone()).unwrap();
-        [request, answer]
+        answer
     }
 }
 
@@ -306,14 +312,11 @@ fn a_client_gives_a_connection_up_whose_frames_are_not_as_they_were_sent() {
     for attack in ["replayed", "reflected", "in the clear", "left out"] {
         let broker = FakeBroker::new();
         let events = broker.socket.monitor();
-        let url = broker.url.clone();
-        let options = ClientOptions::new().encrypt(true).timeout(SOON);
-        let client = std::thread::spawn(move || Client::connect_with(&url, &options));
-        let mut keys = broker.greet();
-        let client = client.join().unwrap().expect("connects");
+        let (client, mut keys) = broker.accept();
         let asking = std::thread::spawn(move || client.heartbeat().map(|()| client));
         let empty = Message::plain_text(None, "", "").unwrap();
-        let [request, answer] = broker.answer(&mut keys, empty.clone());
+        let request = broker.socket.recv().unwrap().body().to_vec();
+        let answer = broker.reply(&request, &mut keys, empty.clone());
         let client = asking.join().unwrap().expect("it is answered");
         let asking = std::thread::spawn(move || (client.heartbeat(), client));
         let next = broker.socket.recv().unwrap();
