@@ -280,7 +280,7 @@ fn an_expired_message_is_passed_over() {
 
 // ---- topics ----
 
-/// F41 to F47, D6, golden 6.
+/// F40 to F47, D6, golden 6.
 #[test]
 fn every_subscriber_gets_a_publication_once_until_it_unsubscribes() {
     let (broker, url) = broker();
@@ -517,6 +517,7 @@ fn a_person_can_type_requests_in_json() {
     assert_eq!(answer["status"], "BAD_REQUEST");
 }
 
+/// F5.
 #[test]
 fn many_requests_of_many_threads_are_each_answered() {
     let (broker, url) = broker();

@@ -9,8 +9,8 @@ use std::time::Duration;
 use common::{SOON, eventually, unique};
 use serde_json::{Value, json};
 use wirebird::broker::{
-    Action, Authenticator, Broker, BrokerOptions, Client, ClientOptions, DestinationType, Error,
-    Message, MessageType, Mode, QueueType, Role, Status,
+    Authenticator, Broker, BrokerOptions, Client, ClientOptions, DestinationType, Error, Message,
+    MessageType, Mode, QueueType, Role, Status,
 };
 use wirebird::{EndpointOptions, Pair1, SocketOptions};
 
@@ -458,95 +458,6 @@ fn a_pattern_gets_only_what_may_be_subscribed_to() {
         assert_eq!(hearing.recv_timeout(SOON).unwrap(), "a/open");
     }
     ann.unsubscribe("a/*").expect("nobody is kept from leaving");
-}
-
-/// What somebody may do by the specification's table, whatever the code says.
-fn expected(mode: Mode, action: Action) -> bool {
-    matches!(
-        (mode, action),
-        (
-            Mode::Read | Mode::ReadWrite,
-            Action::Poll | Action::Subscribe
-        ) | (
-            Mode::Write | Mode::ReadWrite,
-            Action::Offer | Action::Publish
-        ) | (Mode::Execute, Action::Execute)
-    )
-}
-
-fn attempt(client: &Client, action: Action) -> Result<(), Error> {
-    match action {
-        Action::Offer => client.offer("x", text("x"), NO_WAIT),
-        Action::Poll => client.poll("x", NO_WAIT).map(drop),
-        Action::Publish => client.publish("x", text("x")).map(drop),
-        Action::Subscribe => client.subscribe("x", |_| {}),
-        _ => client.send("x", text("x")).map(drop),
-    }
-}
-
-/// F130, F131, F132, F133, F134, F135, golden 7. Every combination of the default, the right of the user and the role, for every action.
-#[test]
-fn the_matrix_of_rights() {
-    let modes = |kind| match kind {
-        DestinationType::Function => vec![Mode::Execute, Mode::Deny],
-        _ => vec![Mode::Read, Mode::Write, Mode::ReadWrite, Mode::Deny],
-    };
-    let auth = people();
-    let (broker, url) = broker(&auth);
-    broker.create_queue("x", 1000, QueueType::Circular).unwrap();
-    broker.create_topic("x").unwrap();
-    broker.create_function("x", |_| Ok(None)).unwrap();
-    let (root, ann, bob) = (
-        connect(&url, "root"),
-        connect(&url, "ann"),
-        connect(&url, "bob"),
-    );
-    let mut cells = 0;
-    for action in [
-        Action::Offer,
-        Action::Poll,
-        Action::Publish,
-        Action::Subscribe,
-        Action::Execute,
-    ] {
-        let kind = action.destination_type();
-        // `None` is the default of the system.
-        let defaults = [None].into_iter().chain(modes(kind).into_iter().map(Some));
-        for default in defaults {
-            let default = default.unwrap_or_else(|| people().default_acl(kind));
-            auth.set_default_acl(kind, default).unwrap();
-            let entries = [None].into_iter().chain(modes(kind).into_iter().map(Some));
-            for entry in entries {
-                auth.remove_acl(kind, None, None);
-                if let Some(mode) = entry {
-                    auth.set_acl(kind, "x", mode, "ann").unwrap();
-                    auth.set_acl(kind, "x", Mode::Deny, "root").unwrap();
-                }
-                for (client, user, allowed) in [
-                    (&root, "root", true),
-                    (&ann, "ann", expected(entry.unwrap_or(default), action)),
-                    (&bob, "bob", expected(default, action)),
-                ] {
-                    // There is something to poll.
-                    root.offer("x", text("x"), NO_WAIT).unwrap();
-                    let cell = format!("{kind} {default:?} {entry:?} {user} {action:?}");
-                    match attempt(client, action) {
-                        Ok(()) => assert!(allowed, "{cell}"),
-                        Err(error) => {
-                            assert!(!allowed, "{cell}: {error}");
-                            assert_eq!(error.status(), Some(Status::NoPermission), "{cell}");
-                            let verb = format!("{action:?}").to_lowercase();
-                            let text = error.to_string();
-                            assert!(text.contains(&verb) && text.contains(user), "{text}");
-                        }
-                    }
-                    client.heartbeat().expect("the connection stays");
-                    cells += 1;
-                }
-            }
-        }
-    }
-    assert_eq!(cells, 3 * (4 * 5 * 5 + 3 * 3));
 }
 
 /// F124, golden 8.

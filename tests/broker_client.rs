@@ -95,6 +95,7 @@ async fn everything(url: String) -> Result<(), Error> {
     Ok(())
 }
 
+/// F13, F25, F45.
 #[test]
 fn each_call_that_is_awaited_does_what_the_one_that_blocks_does_under_any_executor() {
     let run = |with: fn(String)| {

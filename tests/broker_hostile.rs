@@ -1,11 +1,11 @@
 //! Clients of a broker that do not keep to the rules. Each gets the status or the cut that docs/broker-protocol.md names,
-//! and another client notices nothing.
+//! and another client notices nothing. Bytes that are no messages are in broker_frames.rs.
 
 mod common;
 
 use std::time::Duration;
 
-use common::{SOON, await_removed, eventually, pattern};
+use common::{SOON, await_removed, eventually};
 use wirebird::broker::{Broker, BrokerOptions, Client, ClientOptions, Message, QueueType};
 use wirebird::{Error, Pair1, SocketOptions};
 
@@ -51,46 +51,17 @@ fn status(answer: &wirebird::Message) -> String {
 fn what_is_no_message_is_answered_and_the_session_goes_on() {
     let scene = Scene::new(&BrokerOptions::new());
     let socket = scene.stranger();
-    let deep = format!(
-        r#"{{"type":"OFFER","destination":"q","data":{}1{}}}"#,
-        "[".repeat(10_000),
-        "]".repeat(10_000)
-    );
     for bad in [
         "{",
         "{}",
         r#"{"type":7}"#,
         r#"{"type":"POLL","destination":"a b"}"#,
-        &deep,
     ] {
         socket.send(bad).unwrap();
-        let bad = &bad[..bad.len().min(40)];
         assert_eq!(status(&socket.recv().unwrap()), "BAD_REQUEST", "{bad}");
     }
     socket.send(r#"{"type":"TEST"}"#).unwrap();
     assert_eq!(status(&socket.recv().unwrap()), "OK");
-    scene.is_well();
-}
-
-#[test]
-fn random_frames_harm_nobody() {
-    let scene = Scene::new(&BrokerOptions::new());
-    let socket = scene.stranger();
-    for round in 0..5_000 {
-        let mut frame = pattern(usize::try_from(round % 200).unwrap(), round);
-        if round % 3 == 0 {
-            // One that begins as the binary encoding does.
-            frame.insert(0, 0xb1);
-        }
-        if frame
-            .first()
-            .is_some_and(|first| (0xe1..=0xe5).contains(first))
-        {
-            continue;
-        }
-        socket.send(frame).unwrap();
-        while socket.try_recv().is_ok() {}
-    }
     scene.is_well();
 }
 

@@ -12,6 +12,7 @@ fn figures(line: &str) -> Value {
     serde_json::from_slice(&out).unwrap()
 }
 
+/// F160, F161, F162 of the broker's specification.
 #[test]
 fn it_prints_the_figures_of_a_broker_of_its_own() {
     let line = "bench --duration 0.2 --ramp-up 0.05 --connections 2 --size 2KB";
@@ -78,6 +79,7 @@ fn the_figures_belong_together() {
     assert!(quantiles[0] > 0.0 && quantiles.is_sorted(), "{latency}");
 }
 
+/// F161.
 #[test]
 fn it_measures_a_broker_that_is_there() {
     let broker = Broker::new().unwrap();
@@ -86,6 +88,7 @@ fn it_measures_a_broker_that_is_there() {
     assert!(broker.stats().requests >= found["message-count"].as_u64().unwrap());
 }
 
+/// F161.
 #[test]
 fn one_way_requests_are_counted_when_the_broker_has_them() {
     let broker = Broker::new().unwrap();

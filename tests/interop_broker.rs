@@ -68,6 +68,44 @@ fn pynng_has_many_requests_under_way() {
 }
 
 #[test]
+fn pynng_clients_that_are_killed_leave_the_others_alone() {
+    let served = serve("");
+    served.gives("queue create own --capacity 1");
+    let script = Program::python("broker.py");
+    let clients: Vec<_> = (0..3)
+        .map(|_| script.start(["endless", &*served.url]))
+        .collect();
+    for client in &clients {
+        client.line("busy");
+        served.gives("offer own x");
+        assert_eq!(served.gives("poll own"), "x\n");
+    }
+    clients.into_iter().for_each(Running::kill);
+    let end = std::time::Instant::now() + peers::DEADLINE;
+    loop {
+        let status: Value = serde_json::from_str(&served.gives("status --json")).unwrap();
+        // The command that asks is one.
+        if status["data"]["connection-count"] == 1 {
+            assert_eq!(status["data"]["waiting-count"], 0);
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{status}");
+    }
+    // What they have left is whole, and at most one from each.
+    let mut left = 0;
+    loop {
+        let done = served.run("poll shared");
+        if done.code != Some(0) {
+            assert!(done.err.contains("QUEUE_EMPTY"), "{done:?}");
+            break;
+        }
+        assert_eq!(done.out, b"x\n");
+        left += 1;
+    }
+    assert!(left <= 3, "{left}");
+}
+
+#[test]
 fn the_example_in_python_works() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/broker/work.py");
     let example = example.to_str().unwrap();

@@ -137,6 +137,7 @@ mod tests {
         }
     }
 
+    /// F7 of the broker's specification.
     #[test]
     fn what_is_no_size_is_refused() {
         for text in [

@@ -88,5 +88,16 @@ def pipelining(url):
     assert answers == {sent: str(number) for number, sent in enumerate(polls)}, answers
 
 
-{"queues": queues, "topics": topics, "pipelining": pipelining}[sys.argv[1]](sys.argv[2])
+def endless(url):
+    """Works until it is killed."""
+    client = Client(url)
+    client.ask("CREATE_QUEUE", "shared", data={"capacity": 10})
+    while True:
+        client.ask("OFFER", "shared", text="x", timeout=-1)
+        client.ask("POLL", "shared", timeout=-1)
+        print("busy", flush=True)
+
+
+PARTS = {"queues": queues, "topics": topics, "pipelining": pipelining, "endless": endless}
+PARTS[sys.argv[1]](sys.argv[2])
 print("done", flush=True)

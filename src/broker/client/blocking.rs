@@ -165,8 +165,8 @@ impl Client {
     }
 
     /// Has a handler called with each message that is published on a topic, or on those that a pattern matches, from now
-    /// on. Handlers run one after the other on a thread of the client. A second subscription to the same takes the
-    /// place of the first.
+    /// on. Handlers run one after the other on a thread of the client; one that panics is called again with the next
+    /// message. A second subscription to the same takes the place of the first.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! The handlers of a client's subscriptions, and the thread that calls them.
 
 use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -109,7 +110,8 @@ fn serve(core: &Core, desk: &Mutex<Desk>, handlers: &Mutex<Handlers>) {
         let Some(publication) = next else { continue };
         let meant = lock(handlers).matching(publication.destination());
         for handler in meant {
-            handler(&publication);
+            // The hook has told of it, and the next publication is for the others as well.
+            let _ = catch_unwind(AssertUnwindSafe(|| handler(&publication)));
         }
     }
 }

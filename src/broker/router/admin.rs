@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::leases::fenced;
+use super::publishing::pattern;
 use super::{Answered, Now, Refused, Router, Session, refused};
 use crate::broker::journal::Journal;
 use crate::broker::message::limits::{check_name, is_reserved};
@@ -106,6 +107,7 @@ impl Router {
             MessageType::ListQueues => {
                 let all = self
                     .queue_names()
+                    .filter(listed(request)?)
                     .map(|name| self.queue_status(name, now).to_json());
                 data(request, &Value::Array(all.collect()))?
             }
@@ -132,7 +134,7 @@ impl Router {
                 )?
             }
             MessageType::ListTopics => {
-                let names: Vec<&str> = self.topics.names().collect();
+                let names: Vec<&str> = self.topics.names().filter(listed(request)?).collect();
                 data(request, &json!(names))?
             }
             _ => data(request, &self.server_status())?,
@@ -434,6 +436,12 @@ fn named(request: &Message) -> Answered<String> {
         Some(name) => Ok(name.into()),
         None => refused(Status::BadRequest, "no destination is named"),
     }
+}
+
+/// Which names a list is to have: those that its destination matches, if there is one.
+fn listed(request: &Message) -> Answered<impl Fn(&&str) -> bool> {
+    let pattern = request.destination().map(pattern).transpose()?;
+    Ok(move |name: &&str| pattern.as_ref().is_none_or(|pattern| pattern.matches(name)))
 }
 
 /// The payload of a request of an administrator, which is JSON or nothing.

@@ -195,7 +195,7 @@ fn topic(request: &Message) -> Answered<&str> {
     }
 }
 
-fn pattern(name: &str) -> Answered<Pattern> {
+pub(super) fn pattern(name: &str) -> Answered<Pattern> {
     Pattern::parse(name).or_else(|error| refused(Status::BadRequest, error.to_string()))
 }
 
