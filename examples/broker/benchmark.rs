@@ -1,7 +1,7 @@
 //! How many requests of 5 KB a broker answers: each connection has one under way at a time, and is answered with nothing.
 //! `wirebird bench` measures the same with warm-up, latencies and other sizes.
 //!
-//! cargo run --release --example broker_benchmark [URL]
+//! cargo run --example broker_benchmark --release [URL]
 
 use std::thread;
 use std::time::{Duration, Instant};
