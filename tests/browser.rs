@@ -230,7 +230,7 @@ fn a_page_is_a_client_of_a_broker() {
     let broker = broker::start("ws://127.0.0.1:0", &site).expect("the broker listens");
     let browser = Browser::launch();
     let page = browser.open(format!("{site}/broker?ws={}", broker.url));
-    page.wait_for_text("#state", "connected");
+    page.wait_for_text("#state", "connected to");
     let submit = |name: &str, text: &str| {
         page.eval(format!("document.querySelector('#{name}-text').focus()"));
         page.type_text(text);
@@ -260,10 +260,10 @@ fn a_page_subscribes_again_when_its_broker_is_back() {
     let url = first.url.clone();
     let browser = Browser::launch();
     let page = browser.open(format!("{site}/broker?ws={url}"));
-    page.wait_for_text("#state", "connected");
+    page.wait_for_text("#state", "connected to");
     page.wait_for_text("#topic-log", "subscribed");
     drop(first);
-    page.wait_for_text("#state", "not connected");
+    page.wait_for_text("#state", "no connection to");
     let _second = broker::start(&url, &site).expect("the broker listens again");
     // What is published before the page has subscribed again goes to nobody.
     page.eval(

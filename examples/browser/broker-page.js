@@ -42,7 +42,7 @@ const client = new Client(url);
 function show() {
   const open = client.state === "open";
   $("state").dataset.state = open ? "open" : "waiting";
-  $("state").textContent = open ? `connected to ${url}` : `not connected to ${url}`;
+  $("state").textContent = open ? `connected to ${url}` : `no connection to ${url}`;
   $("error").textContent = client.error ? `${client.error.message}. Trying again.` : "";
 }
 client.addEventListener("state", show);

@@ -37,8 +37,8 @@ export class Client extends EventTarget {
   /** @param {string} url */
   constructor(url) {
     super();
-    this.#pair.addEventListener("state", () => this.#changed());
     this.#dialer = this.#pair.dial(url);
+    this.#pair.addEventListener("state", () => this.#changed());
     this.#receive();
   }
 
