@@ -84,7 +84,7 @@ fn check(name: &str, expected: &[&str]) {
     }
 }
 
-/// Runs an example over tcp only, because hashing its passwords takes long, or because it is about the network.
+/// Runs an example over tcp only, because hashing its passwords takes long.
 #[cfg(feature = "broker")]
 fn once(name: &str, expected: &[&str]) {
     contains(name, None, &run(name, None), expected);
@@ -411,12 +411,12 @@ mod broker {
 
     #[test]
     fn messages_that_are_too_long_are_refused() {
-        once(
+        check(
             "broker_size",
             &[
                 "option max-message-size cannot be 1024: 2 KiB to 250 MiB is allowed",
                 "204800 bytes",
-                "twice as many are refused",
+                "payload: 204801 long, at most 204800 is allowed",
             ],
         );
     }
@@ -463,6 +463,18 @@ mod broker {
                 "jak calls: yes",
                 "pax calls: no",
                 "max calls: yes",
+            ],
+        );
+    }
+
+    #[test]
+    fn compressed_payloads_come_back_as_they_were() {
+        check(
+            "broker_compression",
+            &[
+                "payloads of 1024 bytes and more are compressed",
+                "5 bytes came back as they were",
+                "600000 bytes came back as they were",
             ],
         );
     }
