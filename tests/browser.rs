@@ -1,5 +1,7 @@
 //! Browsers as peers: the module of examples/browser in headless Chromium, against nng and against this library.
 
+#[path = "../examples/browser/broker.rs"]
+mod broker;
 #[path = "browser/chromium.rs"]
 mod chromium;
 #[path = "../examples/browser/http.rs"]
@@ -220,6 +222,68 @@ fn the_page_says_when_the_server_is_away_and_goes_on_when_it_is_back<S: Server>(
     page.wait_for_text("#summary", "7 of 7 connected");
     assert_eq!(page.text("#pair-state"), "connected");
     assert_eq!(page.text("#pair-error"), "");
+}
+
+#[test]
+fn a_page_is_a_client_of_a_broker() {
+    let site = site();
+    let broker = broker::start("ws://127.0.0.1:0", &site).expect("the broker listens");
+    let browser = Browser::launch();
+    let page = browser.open(format!("{site}/broker?ws={}", broker.url));
+    page.wait_for_text("#state", "connected to");
+    let submit = |name: &str, text: &str| {
+        page.eval(format!("document.querySelector('#{name}-text').focus()"));
+        page.type_text(text);
+        page.press("Enter");
+    };
+
+    submit("queue", "<b>wash up</b>");
+    page.wait_for_text("#queue-log", "offered");
+    assert_eq!(broker.broker.queue_status("browser/jobs").size, 1);
+    page.click("#queue-poll");
+    page.wait_for_text("#queue-log", "polled: <b>wash up</b>");
+    page.click("#queue-poll");
+    page.wait_for_text("#queue-log", "QUEUE_EMPTY");
+    submit("topic", "it rains");
+    page.wait_for_text("#topic-log", "browser/news: it rains");
+    page.wait_for_text("#topic-log", "went to 1 subscriber");
+    submit("function", "grüße");
+    page.wait_for_text("#function-log", "GRÜSSE");
+    submit("function", " ");
+    page.wait_for_text("#function-log", "BAD_REQUEST: there is nothing to shout");
+}
+
+#[test]
+fn a_page_subscribes_again_when_its_broker_is_back() {
+    let site = site();
+    let first = broker::start("ws://127.0.0.1:0", &site).expect("the broker listens");
+    let url = first.url.clone();
+    let browser = Browser::launch();
+    let page = browser.open(format!("{site}/broker?ws={url}"));
+    page.wait_for_text("#state", "connected to");
+    page.wait_for_text("#topic-log", "subscribed");
+    drop(first);
+    page.wait_for_text("#state", "no connection to");
+    let _second = broker::start(&url, &site).expect("the broker listens again");
+    // What is published before the page has subscribed again goes to nobody.
+    page.eval(
+        "document.again = setInterval(() => {
+            document.querySelector('#topic-text').value = 'back';
+            document.querySelector('#topic-form').requestSubmit();
+        }, 20)",
+    );
+    page.wait_for_text("#topic-log", "browser/news: back");
+    page.eval("clearInterval(document.again)");
+}
+
+#[test]
+fn a_page_of_another_origin_is_no_client() {
+    let broker = broker::start("ws://127.0.0.1:0", "http://elsewhere.example");
+    let broker = broker.expect("the broker listens");
+    let browser = Browser::launch();
+    let page = browser.open(format!("{}/broker?ws={}", site(), broker.url));
+    page.wait_for_text("#error", "no pair1 listens there");
+    assert_eq!(broker.broker.connections(), 0);
 }
 
 /// Calls a function of tests/browser/fakes.js, which fails or not.

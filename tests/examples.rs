@@ -84,6 +84,12 @@ fn check(name: &str, expected: &[&str]) {
     }
 }
 
+/// Runs an example over tcp only, because hashing its passwords takes long.
+#[cfg(feature = "broker")]
+fn once(name: &str, expected: &[&str]) {
+    contains(name, None, &run(name, None), expected);
+}
+
 fn contains(name: &str, url: Option<&str>, text: &str, expected: &[&str]) {
     let lines: BTreeSet<&str> = text.lines().collect();
     for line in expected {
@@ -272,9 +278,23 @@ mod broker {
     use super::*;
 
     #[test]
-    fn function_answers_and_refuses() {
+    fn functions_answer_at_once_later_or_not_at_all() {
         check(
-            "broker_function",
+            "broker_functions",
+            &[
+                "echo: hello",
+                r#"add: {"z":300}"#,
+                "awaited: one",
+                r#"awaited: {"z":2}"#,
+                "noted: bread, milk",
+            ],
+        );
+    }
+
+    #[test]
+    fn calls_that_fail_say_why() {
+        check(
+            "broker_failures",
             &[
                 "echo hello is hello",
                 "half 42 is 21",
@@ -283,6 +303,196 @@ mod broker {
                 "quarter 8 failed: FUNCTION_NOT_FOUND: there is no function quarter",
             ],
         );
+    }
+
+    #[test]
+    fn answers_repeat_what_the_request_said() {
+        check(
+            "broker_answers",
+            &[
+                "text/plain in UTF-8",
+                "application/octet-stream in bytes",
+                "application/json in UTF-8",
+                "error: FUNCTION_NOT_FOUND: there is no function ohce",
+                "answer: FUNCTION_NOT_FOUND",
+            ],
+        );
+    }
+
+    #[test]
+    fn requests_are_limited_in_time_made_again_and_done_once() {
+        check(
+            "broker_retries",
+            &["slow: the time was over", "busy: call 3", "pay: 100 in all"],
+        );
+    }
+
+    #[test]
+    fn a_full_queue_refuses_or_lets_the_oldest_go() {
+        check(
+            "broker_queues",
+            &[
+                r#"polled: {"count":2,"item":"espresso"}"#,
+                r#"awaited: {"count":1,"item":"ristretto"}"#,
+                "empty: QUEUE_EMPTY: the queue orders is empty",
+                "bounded: no room for three",
+                "bounded: one",
+                "bounded: two",
+                "circular: two",
+                "circular: three",
+            ],
+        );
+    }
+
+    #[test]
+    fn guests_get_their_own_confirmations() {
+        check(
+            "broker_temporary",
+            &[
+                r#"ann-1 is confirmed: {"count":2,"item":"espresso"}"#,
+                r#"ben-1 is confirmed: {"count":2,"item":"cappuccino"}"#,
+                r#"ann-2 is confirmed: {"count":2,"item":"ristretto"}"#,
+                "3 orders were served",
+            ],
+        );
+    }
+
+    #[test]
+    fn durable_messages_outlive_the_broker() {
+        check(
+            "broker_durable",
+            &["before: one", "after: two", "after: four"],
+        );
+        assert!(!run("broker_durable", None).contains("three"));
+    }
+
+    #[test]
+    fn orders_that_have_expired_are_not_delivered() {
+        check(
+            "broker_expiry",
+            &[r#"in time: "espresso""#, r#"in time: "biscuit""#],
+        );
+    }
+
+    #[test]
+    fn topics_reach_who_has_subscribed_until_they_no_longer_do() {
+        check(
+            "broker_topics",
+            &[
+                "published to 1 subscriber",
+                "heard: hello",
+                "heard: hello again",
+                "published to 0 subscribers",
+            ],
+        );
+    }
+
+    #[test]
+    fn messages_contain_text_bytes_or_data() {
+        let text = run("broker_messages", None);
+        contains(
+            "broker_messages",
+            None,
+            &text,
+            &[
+                r#"  "text": "hello""#,
+                r#"payload-text: Text("hello")"#,
+                "expires-at: Null",
+            ],
+        );
+        for payload in [
+            r#""charset":"ISO-8859-1","text":"café;2"}"#,
+            r#""data":"AAECAwQFBgc="}"#,
+            r#""data":{"item":"espresso","count":2}}"#,
+        ] {
+            assert!(text.contains(payload), "{payload} is not in {text}");
+        }
+    }
+
+    #[test]
+    fn messages_that_are_too_long_are_refused() {
+        check(
+            "broker_size",
+            &[
+                "option max-message-size cannot be 1024: 2 KiB to 250 MiB is allowed",
+                "204800 bytes",
+                "payload: 204801 long, at most 204800 is allowed",
+            ],
+        );
+    }
+
+    #[test]
+    fn administrators_make_and_remove_queues() {
+        once(
+            "broker_management",
+            &[
+                "queues: queue/1, queue/2",
+                "max: NO_PERMISSION: CREATE_QUEUE is for administrators: log in as one",
+                "queue/1: 1 of 100",
+                "purged: 1",
+                "queues: 0",
+            ],
+        );
+    }
+
+    #[test]
+    fn users_need_their_password() {
+        once(
+            "broker_authentication",
+            &[
+                "tom: hello",
+                "a wrong password: NO_PERMISSION: the user or the password is wrong",
+                "no user: NO_PERMISSION: the broker wants a user and a password",
+                "tom, removed: NO_PERMISSION: log in first",
+            ],
+        );
+    }
+
+    #[test]
+    fn rights_say_who_may_do_what() {
+        once(
+            "broker_acl",
+            &[
+                "jak offers: no",
+                "pax offers: yes",
+                "pax polls: no",
+                "jak polls: yes",
+                "jak subscribes: yes",
+                "jak publishes: no",
+                "pax publishes: yes",
+                "jak calls: yes",
+                "pax calls: no",
+                "max calls: yes",
+            ],
+        );
+    }
+
+    #[test]
+    fn compressed_payloads_come_back_as_they_were() {
+        check(
+            "broker_compression",
+            &[
+                "payloads of 1024 bytes and more are compressed",
+                "5 bytes came back as they were",
+                "600000 bytes came back as they were",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_broker_that_encrypts_refuses_who_does_not() {
+        check("broker_encryption", &["encrypted: hello", "plain: refused"]);
+    }
+
+    #[test]
+    fn a_benchmark_counts_what_is_answered() {
+        let text = run("broker_benchmark", None);
+        for connections in ["1", "2"] {
+            let start = format!("{connections} at once: ");
+            let line = text.lines().find_map(|line| line.strip_prefix(&start));
+            let rate = line.and_then(|line| line.split(' ').next()?.parse::<u32>().ok());
+            assert!(rate.is_some_and(|rate| rate > 0), "{text}");
+        }
     }
 
     #[test]
@@ -311,9 +521,20 @@ mod broker {
 #[test]
 fn examples_are_short_and_say_how_to_run_them() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let listed = fs::read_to_string(examples.join("broker/README.md")).expect("there is a list");
     for (directory, prefix) in [("", ""), ("broker", "broker_")] {
         for entry in fs::read_dir(examples.join(directory)).expect("the examples are there") {
             let path = entry.expect("the directory can be read").path();
+            let file = path.file_name().unwrap_or_default().to_string_lossy();
+            let is_program = path
+                .extension()
+                .is_some_and(|one| one == "rs" || one == "py");
+            assert!(
+                directory.is_empty()
+                    || !is_program
+                    || listed.contains(&format!("[{file}]({file})")),
+                "{file} is not in examples/broker/README.md"
+            );
             // The page for browsers is an application: tests/browser.rs has its tests. Python has tests with its peers.
             if path.extension().is_none_or(|extension| extension != "rs") {
                 continue;

@@ -67,6 +67,12 @@ fn pynng_has_many_requests_under_way() {
     pynng("pipelining");
 }
 
+/// A program of examples/broker in Python.
+fn example(name: &str) -> Program {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/broker");
+    Program::python(path.join(name).to_str().unwrap())
+}
+
 #[test]
 fn pynng_clients_that_are_killed_leave_the_others_alone() {
     let served = serve("");
@@ -106,13 +112,22 @@ fn pynng_clients_that_are_killed_leave_the_others_alone() {
 }
 
 #[test]
-fn the_example_in_python_works() {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/broker/work.py");
-    let example = example.to_str().unwrap();
+fn the_example_of_queues_works() {
     let served = serve("");
-    let out = Program::python(example).start([&*served.url]).succeed();
+    let out = example("work.py").start([&*served.url]).succeed();
     let lines = [1, 2, 3].map(|n| format!("the square of {n} is {}\n", n * n));
-    assert_eq!(String::from_utf8(out).unwrap(), lines.concat() + "done\n");
+    let rest = "0 jobs are left\ndone\n";
+    assert_eq!(String::from_utf8(out).unwrap(), lines.concat() + rest);
+}
+
+#[test]
+fn the_example_of_topics_works() {
+    let served = serve("");
+    let out = example("topics.py").start([&*served.url]).succeed();
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "python/news, weather: it rains\npython/news, weather: it has stopped raining\ndone\n"
+    );
 }
 
 // ---- endpoints ----
@@ -221,8 +236,7 @@ fn nngcat_calls_a_function_and_serves_it() {
 #[test]
 fn the_example_of_a_worker_works_and_another_takes_its_place() {
     let broker = attached();
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/broker/worker.py");
-    let program = Program::python(example.to_str().unwrap());
+    let program = example("worker.py");
     let worker = || program.start([broker.url("workers")]);
     let call = || broker.served.gives("call f --timeout 10 how_long");
     let answer = "{\"words\": 1, \"longest\": \"how_long\"}\n";
@@ -233,4 +247,16 @@ fn the_example_of_a_worker_works_and_another_takes_its_place() {
     let _second = worker();
     broker.wait_for_peer("workers");
     assert_eq!(call(), answer);
+}
+
+#[test]
+fn the_example_of_calls_works() {
+    let broker = attached();
+    let _worker = example("worker.py").start([broker.url("workers")]);
+    broker.wait_for_peer("workers");
+    let calls = example("functions.py").start([&*broker.served.url, "f"]);
+    assert_eq!(
+        String::from_utf8(calls.succeed()).unwrap(),
+        "5 words\n3 calls at once\nFUNCTION_NOT_FOUND\ndone\n"
+    );
 }

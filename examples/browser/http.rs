@@ -10,12 +10,17 @@ use std::time::Duration;
 pub(crate) type File = (&'static str, &'static str, &'static str);
 
 pub(crate) const SCRIPT: &str = "text/javascript; charset=utf-8";
+pub(crate) const STYLE: &str = "text/css; charset=utf-8";
 pub(crate) const HTML: &str = "text/html; charset=utf-8";
 
-/// The page and its scripts.
+/// The pages and their scripts.
 pub(crate) const PAGE: &[File] = &[
     ("/", HTML, include_str!("index.html")),
     ("/page.js", SCRIPT, include_str!("page.js")),
+    ("/style.css", STYLE, include_str!("style.css")),
+    ("/broker", HTML, include_str!("broker.html")),
+    ("/broker-page.js", SCRIPT, include_str!("broker-page.js")),
+    ("/broker.js", SCRIPT, include_str!("broker.js")),
     ("/sp.js", SCRIPT, include_str!("sp.js")),
     ("/sp/message.js", SCRIPT, include_str!("sp/message.js")),
     ("/sp/socket.js", SCRIPT, include_str!("sp/socket.js")),

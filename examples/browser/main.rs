@@ -5,6 +5,7 @@
 //! cargo run --example browser 192.0.2.7    for those that reach it at this address
 //! ```
 
+mod broker;
 mod http;
 mod server;
 
@@ -16,6 +17,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let server = server::Server::start(&format!("ws://{host}:8081"))?;
     let page = http::serve(&format!("{host}:8080"), http::PAGE)?;
     println!("open http://{page}/?ws={}", server.base());
+    let broker = broker::start(&format!("ws://{host}:8082"), &format!("http://{page}"))?;
+    println!(
+        "open http://{page}/broker?ws={} for a client of a broker",
+        broker.url
+    );
     println!("and press Enter here to end it");
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())

@@ -147,6 +147,21 @@ impl Message {
         self.0.expires_at.is_some_and(|at| at < now_ms)
     }
 
+    /// Whether it has expired by now, as the system's clock has it.
+    ///
+    /// ```
+    /// use wirebird::broker::{ExpiryUnit, Message};
+    ///
+    /// let message = Message::plain_text(None, "", "hello")?.with_timestamp(0)?;
+    /// assert!(!message.has_expired());
+    /// assert!(message.with_expires_in(5, ExpiryUnit::Minutes)?.has_expired());
+    /// # Ok::<(), wirebird::broker::MessageError>(())
+    /// ```
+    #[must_use]
+    pub fn has_expired(&self) -> bool {
+        self.is_expired(now_ms())
+    }
+
     /// How long the broker may take, in milliseconds; -1 is for ever.
     #[must_use]
     pub fn timeout(&self) -> Option<i64> {

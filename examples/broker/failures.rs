@@ -1,6 +1,6 @@
-//! A function: what clients send to it is answered by code of the broker's program.
+//! Functions that fail, or are not there: what the client that called them gets.
 //!
-//! cargo run --example broker_function [URL]
+//! cargo run --example broker_failures [URL]
 
 use wirebird::broker::{Broker, Client, HandlerError, Message, Result, Status};
 
