@@ -1,0 +1,147 @@
+//! wirebird's protocol written by hand, as the other brokers' are: pair 0, binary messages, prepared once.
+
+use wirebird::broker::{Client, Encoding, Message, MessageType, QueueType, encode};
+
+use crate::client::{CAPACITY, QUEUE};
+use crate::fan::Fanned;
+use crate::load::Work;
+use crate::stream::Stream;
+use crate::{Args, Result};
+
+const TOPIC: &str = "bench";
+
+/// A connection that has shaken hands.
+pub fn connect(address: &str, read_ahead: usize) -> Result<Stream> {
+    let mut stream = Stream::connect(address, read_ahead)?;
+    let hello = [0, b'S', b'P', 0, 0, 0x10, 0, 0];
+    stream.send(&hello)?;
+    if stream.bytes::<8>()?[..4] != hello[..4] {
+        return Err("no SP peer".into());
+    }
+    Ok(stream)
+}
+
+/// Appends a message. Its number goes into its id, which tells it from others that are under way.
+fn frame(message: &Message, number: u32, ipc: bool, to: &mut Vec<u8>) {
+    /// Where the last four bytes of the id are.
+    const ID_END: std::ops::Range<usize> = 16..20;
+    let mut bytes = encode(message, Encoding::Binary).to_vec();
+    bytes[ID_END].copy_from_slice(&number.to_be_bytes());
+    if ipc {
+        to.push(1);
+    }
+    to.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+    to.extend_from_slice(&bytes);
+}
+
+/// Reads over a message and returns its status.
+fn take(stream: &mut Stream) -> Result<u8> {
+    if stream.is_unix() {
+        stream.bytes::<1>()?;
+    }
+    let length = usize::try_from(u64::from_be_bytes(stream.bytes()?))?;
+    let [_, _, _, status] = stream.bytes()?;
+    stream.skip(length.saturating_sub(4))?;
+    Ok(status)
+}
+
+/// An answer that has to be OK.
+fn answered(stream: &mut Stream) -> Result<()> {
+    match take(stream)? {
+        0 => Ok(()),
+        status => Err(format!("the broker answers with status {status}").into()),
+    }
+}
+
+/// Asks for something that every broker answers, so that a session is there.
+pub fn greet(stream: &mut Stream) -> Result<()> {
+    let greeting = Message::plain_text(None, "", "")?.addressed_to(MessageType::Heartbeat, None)?;
+    let mut bytes = Vec::new();
+    frame(&greeting, 0, stream.is_unix(), &mut bytes);
+    stream.send(&bytes)?;
+    answered(stream)
+}
+
+/// A window of offers and then a window of polls, as redis-benchmark does.
+pub struct Queue {
+    stream: Stream,
+    offers: Vec<u8>,
+    polls: Vec<u8>,
+    window: usize,
+}
+
+impl Queue {
+    pub fn new(args: &Args, _: usize) -> Result<Self> {
+        Client::connect(&args.address)?.create_queue(QUEUE, CAPACITY, QueueType::Bounded)?;
+        let stream = connect(&args.address, 64 << 10)?;
+        let offer = Message::binary(None, "", "application/octet-stream", args.body())?
+            .addressed_to(MessageType::Offer, QUEUE)?
+            .with_timeout(0)?;
+        let poll = Message::plain_text(None, "", "")?
+            .addressed_to(MessageType::Poll, QUEUE)?
+            .with_timeout(0)?;
+        let (mut offers, mut polls) = (Vec::new(), Vec::new());
+        for number in 0..u32::try_from(args.window)? {
+            frame(&offer, 2 * number, stream.is_unix(), &mut offers);
+            frame(&poll, 2 * number + 1, stream.is_unix(), &mut polls);
+        }
+        Ok(Self {
+            stream,
+            offers,
+            polls,
+            window: args.window,
+        })
+    }
+}
+
+impl Work for Queue {
+    fn round(&mut self) -> Result<u64> {
+        for requests in [&self.offers, &self.polls] {
+            self.stream.send(requests)?;
+            for _ in 0..self.window {
+                answered(&mut self.stream)?;
+            }
+        }
+        Ok(self.window as u64)
+    }
+}
+
+/// Publications that are not answered.
+pub struct Fan {
+    stream: Stream,
+}
+
+impl Fanned for Fan {
+    fn publisher(args: &Args) -> Result<Self> {
+        Client::connect(&args.address)?.create_topic(TOPIC)?;
+        let stream = connect(&args.address, 64 << 10)?;
+        Ok(Self { stream })
+    }
+
+    fn subscriber(args: &Args) -> Result<Self> {
+        let mut stream = connect(&args.address, 64 << 10)?;
+        let ask = Message::plain_text(None, "", "")?.addressed_to(MessageType::Subscribe, TOPIC)?;
+        let mut bytes = Vec::new();
+        frame(&ask, 0, stream.is_unix(), &mut bytes);
+        stream.send(&bytes)?;
+        answered(&mut stream)?;
+        Ok(Self { stream })
+    }
+
+    fn publication(&self, body: Vec<u8>) -> Result<Vec<u8>> {
+        let message = Message::binary(None, "", "application/octet-stream", body)?
+            .addressed_to(MessageType::Publish, TOPIC)?
+            .with_oneway(true);
+        let mut bytes = Vec::new();
+        frame(&message, 0, self.stream.is_unix(), &mut bytes);
+        Ok(bytes)
+    }
+
+    fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    fn take(&mut self) -> Result<()> {
+        take(&mut self.stream).map(drop)
+    }
+}

@@ -1,0 +1,107 @@
+//! Threads, each with a connection, that do the same for a while.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{Args, Result};
+
+/// What one thread does over and over.
+pub trait Work {
+    /// One round; how many operations it was.
+    fn round(&mut self) -> Result<u64>;
+}
+
+/// What was done.
+pub struct Figures {
+    pub operations: u64,
+    pub time: Duration,
+    /// Of the rounds, sorted, in nanoseconds.
+    pub times: Vec<u64>,
+}
+
+impl Figures {
+    pub fn json(&self) -> String {
+        let at = |part: usize| self.times.get(self.times.len() * part / 1000).unwrap_or(&0);
+        format!(
+            r#"{{"operations":{},"seconds":{:.9},"p50":{},"p99":{}}}"#,
+            self.operations,
+            self.time.as_secs_f64(),
+            at(500),
+            at(990),
+        )
+    }
+}
+
+struct Tally {
+    operations: u64,
+    times: Vec<u64>,
+    begun: Instant,
+    ended: Instant,
+}
+
+impl Tally {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            operations: 0,
+            times: Vec::new(),
+            begun: now,
+            ended: now,
+        }
+    }
+}
+
+/// Runs one `Work` for each connection. All are made before the first begins, and warm up for a quarter of the time.
+pub fn run<W: Work>(args: &Args, make: fn(&Args, usize) -> Result<W>) -> Result<Figures> {
+    let start = Barrier::new(args.connections);
+    let failed = AtomicBool::new(false);
+    let tallies = thread::scope(|scope| {
+        let running: Vec<_> = (0..args.connections)
+            .map(|number| {
+                let (start, failed) = (&start, &failed);
+                scope.spawn(move || {
+                    let made = make(args, number);
+                    failed.fetch_or(made.is_err(), Ordering::Relaxed);
+                    start.wait();
+                    let mut work = made?;
+                    if failed.load(Ordering::Relaxed) {
+                        // The thread that has failed says why.
+                        return Ok(Tally::new());
+                    }
+                    let warm = repeat(&mut work, args.seconds / 4);
+                    start.wait();
+                    warm?;
+                    repeat(&mut work, args.seconds)
+                })
+            })
+            .collect();
+        let ended = running.into_iter().map(|thread| match thread.join() {
+            Ok(tally) => tally,
+            Err(_) => Err("a thread has panicked".into()),
+        });
+        ended.collect::<Result<Vec<_>>>()
+    })?;
+    let begun = tallies.iter().map(|tally| tally.begun).min();
+    let ended = tallies.iter().map(|tally| tally.ended).max();
+    let mut times: Vec<u64> = tallies.iter().flat_map(|tally| &tally.times).copied().collect();
+    times.sort_unstable();
+    Ok(Figures {
+        operations: tallies.iter().map(|tally| tally.operations).sum(),
+        time: begun.zip(ended).map(|(a, b)| b - a).unwrap_or_default(),
+        times,
+    })
+}
+
+fn repeat(work: &mut impl Work, time: Duration) -> Result<Tally> {
+    let mut tally = Tally::new();
+    tally.times.reserve(1 << 16);
+    while tally.ended - tally.begun < time {
+        let last = tally.ended;
+        tally.operations += work.round()?;
+        tally.ended = Instant::now();
+        tally.times.push((tally.ended - last).as_nanos() as u64);
+    }
+    Ok(tally)
+}
