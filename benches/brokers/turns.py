@@ -8,12 +8,15 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cases import KIB
 from runner import Failure, Outcome, Process, free_port
 from servers import SERVERS, Server
 from suite import BrokerCase
 
 # Descriptors that a process has beside those of its clients.
 OWN_DESCRIPTORS = 100
+# From longer requests on, `raw` blocks: it only wastes time to spin while so much is copied.
+SPUN = 64 * KIB
 
 
 def raise_limits() -> int:
@@ -35,6 +38,7 @@ class Turns:
     alternations: int = 5
     timeout: float = 30.0
     descriptors: int = field(default_factory=raise_limits)
+    _number: int = 0
     _counts: dict[str, int] = field(default_factory=dict)
 
     def why_not(self, case: BrokerCase) -> str | None:
@@ -122,8 +126,10 @@ class Turns:
 
     def raw_run(self, case: BrokerCase, place: Path, count: int) -> float:
         """How long `count` requests take, in seconds for each that was really made."""
-        address = f"ipc://{place}/raw-{count}" if case.transport == "ipc" else f"tcp://127.0.0.1:{free_port()}"
+        self._number += 1
+        address = f"ipc://{place}/raw-{self._number}" if case.transport == "ipc" else f"tcp://127.0.0.1:{free_port()}"
         rest = ["clients", address, str(case.size), str(count), "--peers", str(case.connections)]
+        rest += ["--spin", "on" if case.size <= SPUN else "off"]
         program = str(self.programs["raw"])
         results = self.together([[program, "serve", *rest], [program, "drive", *rest]], None, go=True)
         result = next(r for r in results if "seconds" in r)

@@ -1,4 +1,4 @@
-//! wirebird's protocol written by hand, as the other brokers' are: pair 0, binary messages, prepared once.
+//! wirebird's protocol written by hand, as the other brokers' are: pair 1, binary messages, prepared once.
 
 use wirebird::broker::{Client, Encoding, Message, MessageType, QueueType, encode};
 
@@ -9,13 +9,15 @@ use crate::stream::Stream;
 use crate::{Args, Result};
 
 const TOPIC: &str = "bench";
+/// What pair 1 has before each message: one hop.
+const HOPS: [u8; 4] = [0, 0, 0, 1];
 
 /// A connection that has shaken hands.
 pub fn connect(address: &str, read_ahead: usize) -> Result<Stream> {
     let mut stream = Stream::connect(address, read_ahead)?;
-    let hello = [0, b'S', b'P', 0, 0, 0x10, 0, 0];
+    let hello = [0, b'S', b'P', 0, 0, 0x11, 0, 0];
     stream.send(&hello)?;
-    if stream.bytes::<8>()?[..4] != hello[..4] {
+    if stream.bytes()? != hello {
         return Err("no SP peer".into());
     }
     Ok(stream)
@@ -30,7 +32,8 @@ fn frame(message: &Message, number: u32, ipc: bool, to: &mut Vec<u8>) {
     if ipc {
         to.push(1);
     }
-    to.extend_from_slice(&(bytes.len() as u64).to_be_bytes());
+    to.extend_from_slice(&((HOPS.len() + bytes.len()) as u64).to_be_bytes());
+    to.extend_from_slice(&HOPS);
     to.extend_from_slice(&bytes);
 }
 
@@ -40,8 +43,8 @@ fn take(stream: &mut Stream) -> Result<u8> {
         stream.bytes::<1>()?;
     }
     let length = usize::try_from(u64::from_be_bytes(stream.bytes()?))?;
-    let [_, _, _, status] = stream.bytes()?;
-    stream.skip(length.saturating_sub(4))?;
+    let [_, _, _, _, _, _, _, status] = stream.bytes()?;
+    stream.skip(length.saturating_sub(8))?;
     Ok(status)
 }
 
