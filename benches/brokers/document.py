@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from report import END, METRICS, START, bar_text, digits, failure_text, kept_notes, machine, output, summary, table
+import report
+from report import END, START, bar_text, digits, failure_text, kept_notes, output
 from runner import Outcome
 from servers import PACKAGES
 
-METRICS.update({"added": "us added", "bare": "bare"})
+report.METRICS.update({"added": "us added", "bare": "bare"})
 
 
 def facts(root: Path, programs: list[str], disk: Path) -> dict[str, str]:
     """Machine and versions."""
-    known = machine(root, [])
+    known = report.machine(root, [])
     filesystem = output("df", "--output=fstype", str(disk)).splitlines()
     known["disk"] = filesystem[-1] if filesystem else "unknown"
     for server, (_, package) in PACKAGES.items():
@@ -63,13 +64,16 @@ def write(
         *(f"- {name}: {value}" for name, value in known.items()),
         *(f"- {name} left out: {why}" for name, why in missing.items()),
         "",
-        summary(outcomes),
+        report.summary(outcomes),
         "",
     ]
     for work, (title, text) in SECTIONS.items():
         shown = [o for o in outcomes.values() if o.case.pattern == work]
         if shown:
-            lines += [f"## {title}", "", text, "", *table(shown, outcomes), ""]
+            lines += [f"## {title}", "", text, "", *report.table(shown, outcomes), ""]
+    costs = [o for o in outcomes.values() if any(o.values(peer, "cpu") for peer in o.runs)]
+    if costs:
+        lines += ["## CPU seconds of the broker per million messages", "", *report.cpu_table(costs), ""]
     unmet = [
         f"- {o.case.title}: {bar_text(o, v.bar)}, is {digits(v.ratio)}"
         for o in outcomes.values()

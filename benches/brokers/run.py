@@ -5,6 +5,7 @@ import argparse
 import fnmatch
 import json
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,8 @@ def programs(cases: list[BrokerCase], directory: Path) -> tuple[dict[str, Path],
 
 
 def main() -> int:
+    # What was started is stopped then, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = arguments()
     cases = chosen_cases(options)
     if options.list:

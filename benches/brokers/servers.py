@@ -129,6 +129,11 @@ class Server:
         status = Path(f"/proc/{self.popen.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s*(\d+) kB", status)[1]) / 1024
 
+    def cpu(self) -> float:
+        """Processor seconds of its threads so far."""
+        tasks = Path(f"/proc/{self.popen.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
     def stop(self) -> None:
         self.popen.stdin.close()
         self.popen.terminate()

@@ -103,6 +103,7 @@ class Turns:
         command += ["--connections", str(case.connections), "--window", str(case.window)]
         if case.name.endswith("-encrypted") and peer == "wirebird":
             command.append("--encrypt")
+        before = server.cpu() if server else 0.0
         (result,) = self.together([command], server)
         if case.figure == "rss":
             return {"value": result["rss"]}
@@ -110,7 +111,10 @@ class Turns:
             raise Failure("no round came to its end")
         if case.figure == "p50":
             return {"value": result["p50"] / 1000, "p99": result["p99"] / 1000}
-        return {"value": result["operations"] / result["seconds"]}
+        metrics = {"value": result["operations"] / result["seconds"]}
+        if server:
+            metrics["cpu"] = (result["cpu"] - before) / result["all"] * 1e6
+        return metrics
 
     def raw(self, case: BrokerCase, place: Path) -> dict[str, float]:
         """Requests over bare system calls. They are counted, not timed: a short run tells how many are wanted."""
@@ -159,7 +163,7 @@ class Turns:
                 process.go()
             results = [process.line() for process in started]
             if server is not None:
-                results[0]["rss"] = server.rss()
+                results[0] |= {"rss": server.rss(), "cpu": server.cpu()}
             return results
         except (Failure, json.JSONDecodeError) as failure:
             if server is not None:

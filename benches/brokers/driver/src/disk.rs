@@ -20,7 +20,11 @@ struct Log {
 impl Log {
     fn new(args: &Args, _: usize) -> Result<Self> {
         let path = Path::new(&args.address).join("raw.log");
-        let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .open(path)?;
         let zeros = vec![0; 1 << 20];
         for at in (0..PREPARED).step_by(zeros.len()) {
             file.write_all_at(&zeros, at)?;

@@ -37,9 +37,10 @@ pub fn run<F: Fanned>(args: &Args) -> Result<Figures> {
         }
         Ok(())
     };
-    let warm = Instant::now();
+    let (warm, mut warming) = (Instant::now(), 0);
     while warm.elapsed() < args.seconds / 4 {
         round()?;
+        warming += 1;
     }
     let begun = Instant::now();
     let mut rounds = 0;
@@ -47,8 +48,10 @@ pub fn run<F: Fanned>(args: &Args) -> Result<Figures> {
         round()?;
         rounds += 1;
     }
+    let deliveries = (args.window * args.connections) as u64;
     Ok(Figures {
-        operations: rounds * (args.window * args.connections) as u64,
+        operations: rounds * deliveries,
+        all: (warming + rounds) * deliveries,
         time: begun.elapsed(),
         times: Vec::new(),
     })

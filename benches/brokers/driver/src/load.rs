@@ -16,6 +16,8 @@ pub trait Work {
 /// What was done.
 pub struct Figures {
     pub operations: u64,
+    /// Those, and what was done to warm up.
+    pub all: u64,
     pub time: Duration,
     /// Of the rounds, sorted, in nanoseconds.
     pub times: Vec<u64>,
@@ -25,8 +27,9 @@ impl Figures {
     pub fn json(&self) -> String {
         let at = |part: usize| self.times.get(self.times.len() * part / 1000).unwrap_or(&0);
         format!(
-            r#"{{"operations":{},"seconds":{:.9},"p50":{},"p99":{}}}"#,
+            r#"{{"operations":{},"all":{},"seconds":{:.9},"p50":{},"p99":{}}}"#,
             self.operations,
+            self.all,
             self.time.as_secs_f64(),
             at(500),
             at(990),
@@ -35,6 +38,8 @@ impl Figures {
 }
 
 struct Tally {
+    /// Operations that warmed up.
+    warm: u64,
     operations: u64,
     times: Vec<u64>,
     begun: Instant,
@@ -45,6 +50,7 @@ impl Tally {
     fn new() -> Self {
         let now = Instant::now();
         Self {
+            warm: 0,
             operations: 0,
             times: Vec::new(),
             begun: now,
@@ -72,8 +78,9 @@ pub fn run<W: Work>(args: &Args, make: fn(&Args, usize) -> Result<W>) -> Result<
                     }
                     let warm = repeat(&mut work, args.seconds / 4);
                     start.wait();
-                    warm?;
-                    repeat(&mut work, args.seconds)
+                    let warm = warm?.operations;
+                    let tally = repeat(&mut work, args.seconds)?;
+                    Ok(Tally { warm, ..tally })
                 })
             })
             .collect();
@@ -85,10 +92,16 @@ pub fn run<W: Work>(args: &Args, make: fn(&Args, usize) -> Result<W>) -> Result<
     })?;
     let begun = tallies.iter().map(|tally| tally.begun).min();
     let ended = tallies.iter().map(|tally| tally.ended).max();
-    let mut times: Vec<u64> = tallies.iter().flat_map(|tally| &tally.times).copied().collect();
+    let mut times: Vec<u64> = tallies
+        .iter()
+        .flat_map(|tally| &tally.times)
+        .copied()
+        .collect();
     times.sort_unstable();
+    let operations = tallies.iter().map(|tally| tally.operations).sum();
     Ok(Figures {
-        operations: tallies.iter().map(|tally| tally.operations).sum(),
+        operations,
+        all: operations + tallies.iter().map(|tally| tally.warm).sum::<u64>(),
         time: begun.zip(ended).map(|(a, b)| b - a).unwrap_or_default(),
         times,
     })

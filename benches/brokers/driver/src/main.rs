@@ -3,7 +3,7 @@
 //!     brokers-driver PEER WORK ADDRESS [--size BYTES] [--seconds S] [--connections N] [--window N] [--encrypt]
 //!
 //! ADDRESS is `tcp://HOST:PORT`, `ipc://PATH` or, for the disk, a directory. It prints one line of JSON: operations done,
-//! the seconds they took, and percentiles of a round in nanoseconds. `idle` then holds its connections until standard
+//! those and the ones that warmed up, the seconds, and percentiles of a round in nanoseconds. `idle` then holds its connections until standard
 //! input ends; `reqrep serve` answers until then.
 
 mod bare;

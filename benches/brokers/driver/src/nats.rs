@@ -145,7 +145,8 @@ fn acknowledged(stream: &mut Stream) -> Result<()> {
 pub fn make_stream(args: &Args) -> Result<()> {
     let mut stream = connect(&args.address, 64 << 10)?;
     subscribe(&mut stream, "made", "")?;
-    let config = br#"{"name":"BENCH","subjects":["durable.>"],"storage":"file","retention":"limits"}"#;
+    let config =
+        br#"{"name":"BENCH","subjects":["durable.>"],"storage":"file","retention":"limits"}"#;
     stream.send(&publication("$JS.API.STREAM.CREATE.BENCH", "made", config))?;
     acknowledged(&mut stream)
 }
