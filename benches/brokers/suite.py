@@ -130,11 +130,11 @@ def the_rest() -> list[BrokerCase]:
                 window=16,
             )
         )
-    for tag, size in (("64", 64), ("1k", KIB)):
+    for tag, text, size in (("64", "64 B", 64), ("1k", "1 KB", KIB)):
         cases.append(
             case(
                 f"fan-100-{tag}",
-                f"publish {tag.replace('1k', '1 K')}{'B' if tag == '1k' else ' B'} to 100, deliveries",
+                f"publish {text} to 100, deliveries",
                 "fan",
                 ("wirebird", "nats", "mosquitto"),
                 (Bar("nats", 1), Bar("mosquitto", 1)),
