@@ -18,7 +18,11 @@ const TEST_FILES: [File; 2] = [
         HTML,
         r#"<!doctype html><title>empty</title><link rel="icon" href="data:,">"#,
     ),
-    ("/broker.js", SCRIPT, include_str!("browser/broker.js")),
+    (
+        "/broker-cases.js",
+        SCRIPT,
+        include_str!("browser/broker-cases.js"),
+    ),
 ];
 
 fn site() -> String {
@@ -35,7 +39,7 @@ fn broker(site: &str) -> (Served, String) {
 }
 
 fn run(page: &Page<'_>, function: &str, url: &str) -> Value {
-    page.run("/broker.js", function, url)
+    page.run("/broker-cases.js", function, url)
 }
 
 #[test]
@@ -68,7 +72,7 @@ fn a_page_has_a_poll_waiting_while_it_does_something_else_and_hears_publications
     run(&page, "wait", &url);
     served.gives("offer jobs work");
     served.gives("publish news/browser hello");
-    let found = page.run("/broker.js", "waited", json!(null));
+    let found = page.run("/broker-cases.js", "waited", json!(null));
     assert_eq!(
         found,
         json!({"job": "work", "news": ["news/browser", "hello"]})

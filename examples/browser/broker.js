@@ -56,7 +56,7 @@ export class Client extends EventTarget {
    * Sends a request and waits for its answer.
    *
    * @param {string} type
-   * @param {string} destination
+   * @param {string} [destination]
    * @param {Fields} [fields]
    * @returns {Promise<Fields>}
    * @throws {RefusedError} when the answer is not OK. Any other error leaves open whether it was done.
