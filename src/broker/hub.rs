@@ -201,6 +201,7 @@ impl Hub {
             return Flow::Taken;
         };
         self.busy = true;
+        io.wake_recv(CtxId::SOCKET);
         let mut more = io.peek(pipe).is_some();
         while more {
             if let Some(link) = self.links.get_mut(&session)
