@@ -4,7 +4,7 @@
 //! handlers and what else takes long run on threads of the [`Pool`]. A client that does not read its answers is not
 //! read from either, so that what waits for it stays bounded.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, Weak};
@@ -33,8 +33,6 @@ use crate::protocols::{CtxId, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, inf
 /// The header by which a client says that it reads compressed payloads, and its value.
 pub(super) const ACCEPT_ENCODING: &str = "accept-encoding";
 pub(super) const GZIP: &str = "gzip";
-/// What a message of pair version 1 begins with when it has passed no device.
-const FIRST_HOP: u32 = 1;
 /// Most hops that are accepted.
 const MOST_HOPS: u32 = 8;
 
@@ -135,7 +133,7 @@ impl Now {
 /// The sessions, and the router that decides what they get.
 pub(super) struct Hub {
     pub(super) router: Router,
-    links: HashMap<SessionId, Link>,
+    links: IdMap<SessionId, Link>,
     /// The endpoints, which are sessions without a link.
     pub(super) locals: Locals,
     sessions: IdMap<PipeId, SessionId>,
@@ -155,7 +153,7 @@ impl Hub {
     pub(super) fn new(router: Router, guard: Guard) -> Self {
         Self {
             router,
-            links: HashMap::new(),
+            links: IdMap::default(),
             locals: Locals::default(),
             sessions: IdMap::default(),
             last_session: 0,
@@ -196,7 +194,7 @@ impl Hub {
     // ---- what comes in ----
 
     /// Reads what a client has sent, as long as there is room for the answers.
-    fn read(&mut self, pipe: PipeId, shared: &Arc<Shared>, io: &mut dyn Io) -> Flow {
+    fn read(&mut self, pipe: PipeId, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) -> Flow {
         let Some(&session) = self.sessions.get(&pipe) else {
             return Flow::Taken;
         };
@@ -212,7 +210,6 @@ impl Hub {
             }
             let mut message = Message::new();
             more = io.take(pipe, &mut message).is_some();
-            let now = Now::read(io.now());
             if let Err(why) = self.frame(session, message, now, shared, io) {
                 io.close_pipe(pipe, why);
                 return Flow::Taken;
@@ -248,7 +245,7 @@ impl Hub {
             Came::Message(body) => body,
             Came::Handshake(answer) => {
                 link.frames.extend(answer);
-                self.flush(session, io);
+                self.flush(session, now, io);
                 self.trust(session, io);
                 return Ok(());
             }
@@ -355,20 +352,20 @@ impl Hub {
             };
             self.send(out, now, shared, io);
             for session in sessions {
-                self.resume(session, shared, io);
+                self.resume(session, now, shared, io);
             }
         }
     }
 
     /// Reads on from a client for whose answers there is room again.
-    fn resume(&mut self, session: SessionId, shared: &Arc<Shared>, io: &mut dyn Io) {
+    fn resume(&mut self, session: SessionId, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
         if let Some(link) = self.links.get_mut(&session)
             && link.held
             && !link.is_full()
         {
             link.held = false;
             let pipe = link.pipe;
-            self.read(pipe, shared, io);
+            self.read(pipe, now, shared, io);
         }
     }
 
@@ -388,8 +385,15 @@ impl Hub {
                         self.take_back(item, now);
                         continue;
                     };
+                    if link.is_idle()
+                        && let Ok(frame) = link.seal(&message)
+                    {
+                        link.push(frame, self.router.budget(), io);
+                        self.passed(item, now);
+                        continue;
+                    }
                     link.answer(message, item, self.router.budget());
-                    self.flush(session, io);
+                    self.flush(session, now, io);
                 }
                 Output::Publish {
                     subscription,
@@ -398,6 +402,12 @@ impl Hub {
                     let Some(link) = self.links.get_mut(&subscription.session) else {
                         continue;
                     };
+                    if link.is_idle()
+                        && let Ok(frame) = link.seal_publication(&publication)
+                    {
+                        link.push(frame, self.router.budget(), io);
+                        continue;
+                    }
                     match link.publish(&subscription, publication) {
                         None => io.close_pipe(link.pipe, Error::Busy),
                         Some(lost) => {
@@ -407,7 +417,7 @@ impl Hub {
                             }
                         }
                     }
-                    self.flush(subscription.session, io);
+                    self.flush(subscription.session, now, io);
                 }
                 Output::Call {
                     session,
@@ -488,8 +498,15 @@ impl Hub {
         }
     }
 
+    /// The pipe has an item that was polled.
+    fn passed(&mut self, item: Option<InTransit>, now: Now) {
+        if let Some(item) = item {
+            self.router.delivered(item, now);
+        }
+    }
+
     /// Sends what waits for a client and goes into its pipe.
-    fn flush(&mut self, session: SessionId, io: &mut dyn Io) {
+    fn flush(&mut self, session: SessionId, now: Now, io: &mut dyn Io) {
         loop {
             let Some(link) = self.links.get_mut(&session) else {
                 return;
@@ -500,24 +517,10 @@ impl Hub {
             let (frame, item) = match link.next() {
                 None => return,
                 Some(Ok(next)) => next,
-                Some(Err(_)) => {
-                    link.ready = false;
-                    return io.close_pipe(
-                        link.pipe,
-                        Error::Malformed("an encrypted session is used up"),
-                    );
-                }
+                Some(Err(_)) => return link.used_up(io),
             };
-            let mut message = Message::from(frame);
-            // One word fits into an empty header.
-            let _ = message.header_append_u32(FIRST_HOP);
-            link.ready = io.push(link.pipe, &message);
-            if !link.ready {
-                link.in_pipe = Some(self.router.budget().take(message.len()));
-            }
-            if let Some(item) = item {
-                self.router.delivered(item, || Now::read(io.now()));
-            }
+            link.push(frame, self.router.budget(), io);
+            self.passed(item, now);
         }
     }
 
@@ -615,8 +618,8 @@ impl Protocol for Machine {
         };
         link.ready = true;
         link.in_pipe = None;
-        hub.flush(session, io);
-        hub.resume(session, &self.0, io);
+        hub.flush(session, now, io);
+        hub.resume(session, now, &self.0, io);
         hub.catch_up(now, &self.0, io);
     }
 
@@ -640,15 +643,15 @@ impl Protocol for Machine {
         let held = std::mem::take(&mut link.held);
         hub.take_all_back(answers, now);
         if held {
-            hub.read(pipe, &self.0, io);
+            hub.read(pipe, now, &self.0, io);
         }
         hub.catch_up(now, &self.0, io);
     }
 
     fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
-        let mut hub = lock(&self.0.state);
-        let flow = hub.read(pipe, &self.0, io);
         let now = Now::read(io.now());
+        let mut hub = lock(&self.0.state);
+        let flow = hub.read(pipe, now, &self.0, io);
         hub.catch_up(now, &self.0, io);
         flow
     }

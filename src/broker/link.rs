@@ -14,8 +14,12 @@ use super::line::Line;
 use super::message::Message;
 use super::router::{InTransit, Publication};
 use super::topics::{Outbox, Pushed, Subscription};
-use crate::message::PipeId;
+use crate::error::Error;
+use crate::message::{Message as Envelope, PipeId};
+use crate::protocols::Io;
 
+/// What a message of pair version 1 begins with when it has passed no device.
+const FIRST_HOP: u32 = 1;
 /// Answers that may wait for a client before nothing more is read from it.
 const MOST_ANSWERS: usize = 1000;
 
@@ -99,6 +103,14 @@ impl Link {
         });
     }
 
+    /// Whether what is sent now goes at once, because the pipe takes it and nothing waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.ready
+            && self.frames.is_empty()
+            && self.answers.is_empty()
+            && self.publications.is_empty()
+    }
+
     /// Puts a publication into the outbox. Returns how many are lost by that; `None` if the client is to be disconnected.
     pub(super) fn publish(
         &mut self,
@@ -119,22 +131,63 @@ impl Link {
         if let Some(frame) = self.frames.pop_front() {
             return Some(Ok((frame.into(), None)));
         }
-        let cutoff = self.cutoff.filter(|_| self.encoding == Encoding::Binary);
         let (plain, item) = if let Some(answer) = self.answers.pop_front() {
             self.answer_bytes = self.answer_bytes.saturating_sub(answer.bytes);
-            let plain = match cutoff {
-                Some(cutoff) => encode_packed(&answer.message, cutoff),
-                None => encode(&answer.message, self.encoding),
-            };
-            (plain, answer.item)
+            (self.encoded(&answer.message), answer.item)
         } else {
             let (publication, missed) = self.publications.pop()?;
-            let plain = match cutoff {
-                Some(cutoff) => publication.packed(cutoff, missed),
-                None => publication.encoded(self.encoding, missed),
-            };
-            (plain, None)
+            (self.encoded_publication(&publication, missed), None)
         };
         Some(self.line.seal(plain).map(|frame| (frame, item)))
+    }
+
+    /// An answer as a frame.
+    pub(super) fn seal(&mut self, message: &Message) -> Result<Bytes, Fault> {
+        let plain = self.encoded(message);
+        self.line.seal(plain)
+    }
+
+    /// A publication as a frame.
+    pub(super) fn seal_publication(&mut self, publication: &Publication) -> Result<Bytes, Fault> {
+        let plain = self.encoded_publication(publication, 0);
+        self.line.seal(plain)
+    }
+
+    fn encoded(&self, message: &Message) -> Bytes {
+        match self.packs_from() {
+            Some(cutoff) => encode_packed(message, cutoff),
+            None => encode(message, self.encoding),
+        }
+    }
+
+    fn encoded_publication(&self, publication: &Publication, missed: u64) -> Bytes {
+        match self.packs_from() {
+            Some(cutoff) => publication.packed(cutoff, missed),
+            None => publication.encoded(self.encoding, missed),
+        }
+    }
+
+    fn packs_from(&self) -> Option<usize> {
+        self.cutoff.filter(|_| self.encoding == Encoding::Binary)
+    }
+
+    /// Puts a frame into the pipe, which must be ready.
+    pub(super) fn push(&mut self, frame: Bytes, budget: &Budget, io: &mut dyn Io) {
+        let mut message = Envelope::from(frame);
+        // One word fits into an empty header.
+        let _ = message.header_append_u32(FIRST_HOP);
+        self.ready = io.push(self.pipe, &message);
+        if !self.ready {
+            self.in_pipe = Some(budget.take(message.len()));
+        }
+    }
+
+    /// Ends a connection whose cipher can seal nothing more.
+    pub(super) fn used_up(&mut self, io: &mut dyn Io) {
+        self.ready = false;
+        io.close_pipe(
+            self.pipe,
+            Error::Malformed("an encrypted session is used up"),
+        );
     }
 }

@@ -126,7 +126,7 @@ impl Link {
     pub(super) fn delivered(&self, item: InTransit) {
         self.shown.sent();
         self.shared
-            .with(|router, now, _| router.delivered(item, || now));
+            .with(|router, now, _| router.delivered(item, now));
     }
 
     /// An item could not go to a peer: it goes back to its place.

@@ -21,6 +21,7 @@ use super::journal::{Committed, Journal, Restored};
 use super::message::{Message, MessageType, Status};
 use super::queue::{Delivery, Effects, Item, Outcome, Queue, SessionId, Waiter, WaiterId};
 use super::topics::{self, Topics};
+use crate::protocols::IdMap;
 
 mod access;
 mod admin;
@@ -143,8 +144,8 @@ pub(super) struct Router {
     queues: BTreeMap<Arc<str>, Queue<Entry>>,
     topics: Topics<Arc<Publication>>,
     functions: BTreeMap<String, functions::Function>,
-    sessions: HashMap<SessionId, Session>,
-    waiting: HashMap<WaiterId, Waiting>,
+    sessions: IdMap<SessionId, Session>,
+    waiting: IdMap<WaiterId, Waiting>,
     deadlines: BTreeSet<(Instant, WaiterId)>,
     alarms: leases::Alarms,
     last_waiter: WaiterId,
@@ -229,8 +230,8 @@ impl Router {
                 subscriptions_per_session: limits.subscriptions,
             }),
             functions: BTreeMap::new(),
-            sessions: HashMap::new(),
-            waiting: HashMap::new(),
+            sessions: IdMap::default(),
+            waiting: IdMap::default(),
             deadlines: BTreeSet::new(),
             alarms: leases::Alarms::default(),
             last_waiter: 0,

@@ -182,9 +182,9 @@ impl Router {
     }
 
     /// An item has reached its client.
-    pub(in crate::broker) fn delivered(&mut self, item: InTransit, now: impl FnOnce() -> Now) {
+    pub(in crate::broker) fn delivered(&mut self, item: InTransit, now: Now) {
         if let Some(keep) = item.keep {
-            self.leased(item, keep, now());
+            self.leased(item, keep, now);
         } else if let Some(queue) = self.queues.get_mut(&item.queue) {
             queue.acknowledge(item.delivery);
         }

@@ -1,8 +1,9 @@
 //! What waits for one subscriber.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::{Overflow, Subscription, SubscriptionId};
+use crate::protocols::IdMap;
 
 /// Messages that wait for one subscriber at most, whatever its subscriptions allow.
 const MOST: usize = 100_000;
@@ -25,7 +26,7 @@ pub(crate) enum Pushed {
 /// later ones of their subscription take their places.
 #[derive(Debug)]
 pub(crate) struct Outbox<M> {
-    lines: HashMap<SubscriptionId, Line<M>>,
+    lines: IdMap<SubscriptionId, Line<M>>,
     /// Whose message is next: each subscription is there once for each of its messages.
     order: VecDeque<SubscriptionId>,
     bytes: usize,
@@ -58,11 +59,15 @@ impl<M> Outbox<M> {
     /// An empty one for so many bytes.
     pub(crate) fn new(most_bytes: usize) -> Self {
         Self {
-            lines: HashMap::new(),
+            lines: IdMap::default(),
             order: VecDeque::new(),
             bytes: 0,
             most_bytes,
         }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.order.is_empty()
     }
 
     /// Adds a message of so many bytes.
