@@ -203,14 +203,14 @@ impl Caller {
         }
     }
 
-    fn read(&mut self, body: &[u8], io: &mut dyn Io) -> Result<()> {
+    fn read(&mut self, frame: Message, io: &mut dyn Io) -> Result<()> {
         let Some(link) = &mut self.link else {
             return Ok(());
         };
         let plain = match &mut link.state {
-            State::Plain => Bytes::copy_from_slice(body),
+            State::Plain => Bytes::from(frame),
             State::Secret(cipher) => cipher
-                .open(body)
+                .open(frame.body())
                 .map(Bytes::from)
                 .map_err(|_| Error::Malformed("an encrypted frame that is not as it was sent"))?,
             State::Greeting(greeting) => {
@@ -220,11 +220,11 @@ impl Caller {
                 let Security {
                     server, identity, ..
                 } = &self.security;
-                return match greeting.answered(body, server.as_ref(), identity.as_ref()) {
+                return match greeting.answered(frame.body(), server.as_ref(), identity.as_ref()) {
                     Ok((cipher, proof)) => {
                         link.state = State::Secret(Box::new(cipher));
                         if let Some(proof) = proof {
-                            link.push(proof.into(), io);
+                            link.push(proof, io);
                         }
                         self.introduce(io)
                     }
@@ -444,7 +444,7 @@ impl Protocol for Caller {
         if self.security.encrypts() {
             let (greeting, hello) = Greeting::new().map_err(|_| Error::OutOfMemory)?;
             link.state = State::Greeting(Some(greeting));
-            link.push(hello.into(), io);
+            link.push(hello, io);
             self.link = Some(link);
         } else {
             self.link = Some(link);
@@ -486,9 +486,9 @@ impl Protocol for Caller {
         while more {
             let mut message = Message::new();
             more = io.take(pipe, &mut message).is_some();
-            let read = match message.body().get(size_of::<u32>()..) {
-                Some(body) => self.read(body, io),
-                None => Err(Error::Malformed("a message without a hop count")),
+            let read = match message.trim(size_of::<u32>()) {
+                Ok(()) => self.read(message, io),
+                Err(_) => Err(Error::Malformed("a message without a hop count")),
             };
             if let Err(why) = read {
                 io.close_pipe(pipe, why);

@@ -63,6 +63,11 @@ pub(super) fn encode_packed(message: &Message, cutoff: usize) -> Bytes {
     }
 }
 
+/// What the binary encoding has before the payload, which follows it as it is.
+pub(super) fn head(message: &Message) -> Vec<u8> {
+    binary::head(message)
+}
+
 /// Reads a message of either encoding, and says which one it was, so that it can be answered in kind.
 ///
 /// The payload shares the input's memory where it stands there as it is, which is so in the binary encoding unless it is

@@ -388,7 +388,7 @@ impl Hub {
                     if link.is_idle()
                         && let Ok(frame) = link.seal(&message)
                     {
-                        link.push(frame, self.router.budget(), io);
+                        link.push(&frame, self.router.budget(), io);
                         self.passed(item, now);
                         continue;
                     }
@@ -403,9 +403,9 @@ impl Hub {
                         continue;
                     };
                     if link.is_idle()
-                        && let Ok(frame) = link.seal_publication(&publication)
+                        && let Ok(frame) = link.seal_publication(&publication, 0)
                     {
-                        link.push(frame, self.router.budget(), io);
+                        link.push(&frame, self.router.budget(), io);
                         continue;
                     }
                     match link.publish(&subscription, publication) {
@@ -519,7 +519,7 @@ impl Hub {
                 Some(Ok(next)) => next,
                 Some(Err(_)) => return link.used_up(io),
             };
-            link.push(frame, self.router.budget(), io);
+            link.push(&frame, self.router.budget(), io);
             self.passed(item, now);
         }
     }

@@ -71,6 +71,11 @@ impl Line {
         }
     }
 
+    /// Whether what is sent can be read on the way.
+    pub(super) fn is_plain(&self) -> bool {
+        self.cipher.is_none()
+    }
+
     /// Makes the frame for a message.
     pub(super) fn seal(&mut self, plain: Bytes) -> Result<Bytes, Fault> {
         match &mut self.cipher {

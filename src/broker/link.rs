@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-
 use super::budget::{Budget, Charge};
 use super::codec::{Encoding, encode, encode_packed};
 use super::crypto::Fault;
@@ -14,12 +12,11 @@ use super::line::Line;
 use super::message::Message;
 use super::router::{InTransit, Publication};
 use super::topics::{Outbox, Pushed, Subscription};
+use super::wrap::{wrap, wrap_plain};
 use crate::error::Error;
 use crate::message::{Message as Envelope, PipeId};
 use crate::protocols::Io;
 
-/// What a message of pair version 1 begins with when it has passed no device.
-const FIRST_HOP: u32 = 1;
 /// Answers that may wait for a client before nothing more is read from it.
 const MOST_ANSWERS: usize = 1000;
 
@@ -127,44 +124,41 @@ impl Link {
     }
 
     /// The next frame to send, and what it carries.
-    pub(super) fn next(&mut self) -> Option<Result<(Bytes, Option<InTransit>), Fault>> {
+    pub(super) fn next(&mut self) -> Option<Result<(Envelope, Option<InTransit>), Fault>> {
         if let Some(frame) = self.frames.pop_front() {
-            return Some(Ok((frame.into(), None)));
+            return Some(Ok((wrap(frame), None)));
         }
-        let (plain, item) = if let Some(answer) = self.answers.pop_front() {
+        if let Some(answer) = self.answers.pop_front() {
             self.answer_bytes = self.answer_bytes.saturating_sub(answer.bytes);
-            (self.encoded(&answer.message), answer.item)
-        } else {
-            let (publication, missed) = self.publications.pop()?;
-            (self.encoded_publication(&publication, missed), None)
-        };
-        Some(self.line.seal(plain).map(|frame| (frame, item)))
-    }
-
-    /// An answer as a frame.
-    pub(super) fn seal(&mut self, message: &Message) -> Result<Bytes, Fault> {
-        let plain = self.encoded(message);
-        self.line.seal(plain)
-    }
-
-    /// A publication as a frame.
-    pub(super) fn seal_publication(&mut self, publication: &Publication) -> Result<Bytes, Fault> {
-        let plain = self.encoded_publication(publication, 0);
-        self.line.seal(plain)
-    }
-
-    fn encoded(&self, message: &Message) -> Bytes {
-        match self.packs_from() {
-            Some(cutoff) => encode_packed(message, cutoff),
-            None => encode(message, self.encoding),
+            let sealed = self.seal(&answer.message);
+            return Some(sealed.map(|frame| (frame, answer.item)));
         }
+        let (publication, missed) = self.publications.pop()?;
+        let sealed = self.seal_publication(&publication, missed);
+        Some(sealed.map(|frame| (frame, None)))
     }
 
-    fn encoded_publication(&self, publication: &Publication, missed: u64) -> Bytes {
-        match self.packs_from() {
+    /// Makes the frame for an answer.
+    pub(super) fn seal(&mut self, message: &Message) -> Result<Envelope, Fault> {
+        let plain = match self.packs_from() {
+            Some(cutoff) => encode_packed(message, cutoff),
+            None if self.line.is_plain() => return Ok(wrap_plain(message, self.encoding)),
+            None => encode(message, self.encoding),
+        };
+        self.line.seal(plain).map(wrap)
+    }
+
+    /// Makes the frame for a publication, of whose subscription so many were dropped before.
+    pub(super) fn seal_publication(
+        &mut self,
+        publication: &Publication,
+        missed: u64,
+    ) -> Result<Envelope, Fault> {
+        let plain = match self.packs_from() {
             Some(cutoff) => publication.packed(cutoff, missed),
             None => publication.encoded(self.encoding, missed),
-        }
+        };
+        self.line.seal(plain).map(wrap)
     }
 
     fn packs_from(&self) -> Option<usize> {
@@ -172,13 +166,10 @@ impl Link {
     }
 
     /// Puts a frame into the pipe, which must be ready.
-    pub(super) fn push(&mut self, frame: Bytes, budget: &Budget, io: &mut dyn Io) {
-        let mut message = Envelope::from(frame);
-        // One word fits into an empty header.
-        let _ = message.header_append_u32(FIRST_HOP);
-        self.ready = io.push(self.pipe, &message);
+    pub(super) fn push(&mut self, frame: &Envelope, budget: &Budget, io: &mut dyn Io) {
+        self.ready = io.push(self.pipe, frame);
         if !self.ready {
-            self.in_pipe = Some(budget.take(message.len()));
+            self.in_pipe = Some(budget.take(frame.len()));
         }
     }
 

@@ -27,6 +27,7 @@ mod server;
 #[cfg_attr(not(test), expect(dead_code, unused_imports))]
 mod topics;
 pub mod wal;
+mod wrap;
 
 pub use auth::{
     AclEntry, Action, AuthError, Authenticator, DEFAULT_ROUNDS, DestinationType, FileFault, Mode,

@@ -1,17 +1,14 @@
 //! A client's connection, and how far it has come.
 
-use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::broker::codec::{Encoding, encode, encode_packed};
 use crate::broker::crypto::{Cipher, Greeting};
 use crate::broker::message::Message as Letter;
+use crate::broker::wrap::{wrap, wrap_plain};
 use crate::error::{Error, Result};
-use crate::message::{Message, PipeId};
+use crate::message::PipeId;
 use crate::protocols::Io;
-
-/// What a message of pair version 1 begins with when it has passed no device.
-const FIRST_HOP: u32 = 1;
 
 pub(super) struct Link {
     pub(super) pipe: PipeId,
@@ -58,26 +55,22 @@ impl Link {
 
     /// Sends a letter as it has to be here: compressed, or encrypted.
     pub(super) fn send(&mut self, letter: &Letter, io: &mut dyn Io) -> Result<()> {
-        let plain = match self.cutoff {
-            Some(cutoff) => encode_packed(letter, cutoff),
-            None => encode(letter, Encoding::Binary),
+        let packed = self.cutoff.map(|cutoff| encode_packed(letter, cutoff));
+        let frame = match (&mut self.state, packed) {
+            (State::Secret(cipher), packed) => {
+                let plain = packed.unwrap_or_else(|| encode(letter, Encoding::Binary));
+                let sealed = cipher.seal(&plain);
+                wrap(sealed.map_err(|_| Error::Malformed("an encrypted session is used up"))?)
+            }
+            (_, Some(packed)) => wrap(packed),
+            (_, None) => wrap_plain(letter, Encoding::Binary),
         };
-        let frame = match &mut self.state {
-            State::Secret(cipher) => Bytes::from(
-                cipher
-                    .seal(&plain)
-                    .map_err(|_| Error::Malformed("an encrypted session is used up"))?,
-            ),
-            _ => plain,
-        };
-        self.push(frame.into(), io);
+        self.ready = io.push(self.pipe, &frame);
         Ok(())
     }
 
-    pub(super) fn push(&mut self, mut message: Message, io: &mut dyn Io) {
-        message.header_clear();
-        // One word fits into an empty header.
-        let _ = message.header_append_u32(FIRST_HOP);
-        self.ready = io.push(self.pipe, &message);
+    /// Sends a part of the handshake.
+    pub(super) fn push(&mut self, frame: Vec<u8>, io: &mut dyn Io) {
+        self.ready = io.push(self.pipe, &wrap(frame));
     }
 }

@@ -56,9 +56,21 @@ pub(super) fn encode_packed(message: &Message) -> Bytes {
 
 /// `unpacked` is the length of the payload if this one is compressed.
 fn write(message: &Message, unpacked: Option<i64>, payload: &[u8]) -> Bytes {
+    let mut out = begin(message, unpacked, payload.len());
+    out.extend_from_slice(payload);
+    out.into()
+}
+
+/// What comes before the payload.
+pub(super) fn head(message: &Message) -> Vec<u8> {
+    begin(message, None, 0)
+}
+
+/// Writes what comes before the payload, and leaves room for that.
+fn begin(message: &Message, unpacked: Option<i64>, payload: usize) -> Vec<u8> {
     let fields = fields_length(message, unpacked);
-    let length = FIXED + length_of_length(fields) + fields + payload.len();
-    let mut out = Vec::with_capacity(length);
+    let length = FIXED + length_of_length(fields) + fields;
+    let mut out = Vec::with_capacity(length + payload);
     out.push(VERSION_1);
     out.push(flags(message));
     out.push(message.kind().code());
@@ -71,8 +83,7 @@ fn write(message: &Message, unpacked: Option<i64>, payload: &[u8]) -> Bytes {
         put_length(&mut out, value.len());
         out.extend_from_slice(value);
     });
-    out.extend_from_slice(payload);
-    out.into()
+    out
 }
 
 pub(super) fn size(message: &Message) -> MessageSize {
