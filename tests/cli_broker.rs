@@ -6,7 +6,7 @@
 mod certificates;
 mod peers;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use certificates::{AUTHORITY, Authority};
 use peers::served::{Served, assert_fails, serve};
@@ -14,7 +14,7 @@ use peers::{DEADLINE, Program, Running, options};
 use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
-use wirebird::broker::{Client, Message, MessageType};
+use wirebird::broker::{Client, ClientOptions, Message, MessageType};
 use wirebird::{EndpointOptions, Error, Pair1};
 
 // ---- the broker ----
@@ -244,7 +244,9 @@ fn answers_on_their_way_are_sent_before_a_broker_ends() {
     served.broker.signal(Signal::TERM);
     // It is told when the broker has begun to close.
     assert_eq!(idle.finish().code, Some(1));
-    let further = Client::connect(&served.url).and_then(|client| client.heartbeat());
+    // A client that is turned away tries again for as long as it may.
+    let hasty = ClientOptions::new().timeout(Duration::from_millis(200));
+    let further = Client::connect_with(&served.url, &hasty).and_then(|client| client.heartbeat());
     assert!(further.is_err(), "{further:?}");
     for _ in 0..JOBS {
         let answer = pair.recv().unwrap();
