@@ -1,6 +1,7 @@
 //! A broker made of this crate's sockets: queues, topics and functions for clients in any language.
 
 mod auth;
+mod batch;
 mod budget;
 mod caller;
 mod client;

@@ -5,6 +5,7 @@
 
 pub(super) mod ask;
 mod awaited;
+mod batches;
 mod blocking;
 mod call;
 mod desk;

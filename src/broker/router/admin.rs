@@ -420,7 +420,7 @@ pub(super) fn check(name: &str) -> Answered<()> {
 }
 
 /// An answer that carries data.
-fn data(request: &Message, value: &Value) -> Answered<Message> {
+pub(super) fn data(request: &Message, value: &Value) -> Answered<Message> {
     let answer = Message::data(request.request_id(), request.subject(), value)
         .and_then(|answer| answer.addressed_to(MessageType::Response, request.destination()))
         .or_else(|error| refused(Status::ServerError, error.to_string()))?;

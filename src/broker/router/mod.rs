@@ -25,6 +25,7 @@ use super::topics::{self, Topics};
 mod access;
 mod admin;
 mod again;
+mod batches;
 mod dead_letters;
 mod functions;
 mod leases;
@@ -86,14 +87,27 @@ impl Item for Entry {
     }
 }
 
-/// An item on its way to a client, and the queue it comes from.
+/// An item on its way to a client, or several, and the queue they come from.
 #[derive(Debug)]
 #[must_use = "the item is lost if the router is not told what became of it"]
 pub(super) struct InTransit {
     pub(super) queue: Arc<str>,
     pub(super) delivery: Delivery<Entry>,
+    /// What goes with it, if the client wants several.
+    rest: Option<Box<batches::Rest>>,
     /// How long its client keeps it once it has it; without, it is the client's for good.
     pub(super) keep: Option<leases::Keep>,
+}
+
+impl InTransit {
+    fn new(queue: Arc<str>, delivery: Delivery<Entry>) -> Self {
+        Self {
+            queue,
+            delivery,
+            rest: None,
+            keep: None,
+        }
+    }
 }
 
 /// Something to do.
@@ -158,6 +172,8 @@ pub(super) struct Router {
 #[derive(Debug, Default)]
 struct Session {
     identity: access::Identity,
+    /// Whether it wants several messages at once in JSON.
+    json: bool,
     temporary: BTreeSet<Arc<str>>,
     waiting: BTreeSet<WaiterId>,
     /// What it does, if it is an endpoint.
@@ -379,7 +395,9 @@ impl Router {
     ) -> Answered<Option<Message>> {
         match request.kind() {
             MessageType::Offer => self.offer(session, request, now),
-            MessageType::Poll => self.poll(session, request, now, out),
+            MessageType::OfferAll => self.offer_all(session, request, now),
+            MessageType::Poll | MessageType::PollUpTo => self.poll(session, request, now, out),
+            MessageType::AckAll => self.end_leases(session, request, now),
             MessageType::Ack | MessageType::Nack | MessageType::Extend => {
                 self.end_lease(session, request, now)
             }
@@ -490,7 +508,9 @@ impl Router {
         }
         self.look_at(&waiting.queue, now);
         let (status, text) = why.unwrap_or_else(|| match waiting.request.kind() {
-            MessageType::Poll => (Status::QueueEmpty, "nothing came into the queue in time"),
+            MessageType::Poll | MessageType::PollUpTo => {
+                (Status::QueueEmpty, "nothing came into the queue in time")
+            }
             _ => (Status::QueueFull, "no room came up in the queue in time"),
         });
         let answer = waiting.request.reply(status, text);
@@ -585,11 +605,7 @@ impl Router {
         let request = &waiting.request;
         let answer = match outcome {
             Outcome::Got(delivery) => {
-                let item = InTransit {
-                    queue: waiting.queue,
-                    delivery,
-                    keep: None,
-                };
+                let item = InTransit::new(waiting.queue, delivery);
                 // It may have lost the right while it waited.
                 match self.check_queue(waiting.session, Action::Poll, &item.queue) {
                     Ok(()) => return self.hand_out(waiting.session, request, item, now, out),
