@@ -443,10 +443,16 @@ impl Protocol for Caller {
         self.given_up.clear();
         self.says.clear();
         self.restoring.clear();
+        let mut desk = lock(&self.desk);
         if link.is_established() {
-            lock(&self.desk)
-                .watchers
-                .tell(&ClientEvent::Disconnected, io);
+            desk.watchers.tell(&ClientEvent::Disconnected, io);
+        }
+        let told = desk.greeted || desk.refused.is_some() || !self.waiting.is_empty();
+        desk.cut_off = !told;
+        drop(desk);
+        if !told {
+            // Who is still to send the first request would only be cut off again.
+            self.wake_senders(io);
         }
         for (_, ctx) in self.waiting.drain() {
             self.broken.push(ctx);
@@ -483,9 +489,14 @@ impl Protocol for Caller {
 
     /// Sends what the desk has for the context.
     fn send(&mut self, ctx: CtxId, _: OpId, _: &mut Message, io: &mut dyn Io) -> Sent {
-        if lock(&self.desk).refused.is_some() {
+        let mut desk = lock(&self.desk);
+        if desk.refused.is_some() {
             return Sent::Failed(Box::new(Error::PermissionDenied));
         }
+        if std::mem::take(&mut desk.cut_off) {
+            return Sent::Failed(Box::new(Error::ConnectionReset));
+        }
+        drop(desk);
         if self.serve_late(ctx) {
             return Sent::Done;
         }

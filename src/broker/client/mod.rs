@@ -144,6 +144,7 @@ impl Client {
         let config = ask::Config::read(answer)?;
         let inner = &self.inner;
         config.admits(inner.options.security.credentials.is_some())?;
+        lock(&inner.desk).greeted = true;
         inner.recognises.store(config.recognises, Ordering::Relaxed);
         if let Some(interval) = config.heartbeat {
             let mut desk = lock(&inner.desk);
@@ -170,7 +171,8 @@ impl Client {
     // ---- terms ----
 
     /// A handle on the same connection whose requests may take another time than
-    /// [`ClientOptions::timeout`] says. What waits as long as it takes is not concerned.
+    /// [`ClientOptions::timeout`] says. What the broker lets wait as long as it takes has this time to be sent, which it
+    /// is not while there is no connection.
     ///
     /// ```
     /// # use std::time::Duration;
