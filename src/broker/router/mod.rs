@@ -32,6 +32,8 @@ mod leases;
 mod limits;
 mod publishing;
 mod queues;
+#[cfg(test)]
+mod tests;
 
 pub(super) use access::{BEFORE_LOGIN, Credentials};
 pub(super) use admin::{QueueStatus, most_bytes};
@@ -61,6 +63,9 @@ impl Entry {
         Self { message, charge }
     }
 }
+
+/// Why nobody waits any more.
+const CLOSES: &str = "the broker closes";
 
 /// The priority of what says nothing of its own.
 const DEFAULT_PRIORITY: u8 = 4;
@@ -162,6 +167,8 @@ pub(super) struct Router {
     deadlines: BTreeSet<(Instant, WaiterId)>,
     alarms: leases::Alarms,
     last_waiter: WaiterId,
+    /// Nobody may wait any more.
+    closing: bool,
     /// The requests that are not done again.
     window: again::Window,
     effects: Effects<Entry>,
@@ -250,6 +257,7 @@ impl Router {
             deadlines: BTreeSet::new(),
             alarms: leases::Alarms::default(),
             last_waiter: 0,
+            closing: false,
             window: again::Window::new(limits.dedupe),
             effects: Effects::default(),
             stats: Stats::default(),
@@ -470,9 +478,10 @@ impl Router {
         self.carry_out(now, out);
     }
 
-    /// Ends all waits, because the broker closes.
+    /// Ends all waits, because the broker closes. What comes after this does not wait either.
     pub(super) fn interrupt(&mut self, now: Now, out: &mut Outputs) {
-        let why = (Status::QueueAccessInterrupted, "the broker closes");
+        self.closing = true;
+        let why = (Status::QueueAccessInterrupted, CLOSES);
         let waiters: Vec<WaiterId> = self.waiting.keys().copied().collect();
         for waiter in waiters {
             self.give_up(waiter, Some(why), now, out);
@@ -520,6 +529,9 @@ impl Router {
 
     /// Registers a request that is to wait.
     fn wait(&mut self, session: SessionId) -> Answered<Waiter> {
+        if self.closing {
+            return refused(Status::QueueAccessInterrupted, CLOSES);
+        }
         let most = self.limits.waiting;
         let Some(known) = self.sessions.get_mut(&session) else {
             return refused(Status::ServerError, "the session is over");
