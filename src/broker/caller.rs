@@ -172,7 +172,9 @@ impl Caller {
     /// The connection is as the one before when the last subscription is there again.
     fn restored(&self, io: &mut dyn Io) {
         if self.restoring.is_empty() {
-            lock(&self.desk).watchers.tell(&ClientEvent::Connected, io);
+            let mut desk = lock(&self.desk);
+            desk.connected = true;
+            desk.watchers.tell(&ClientEvent::Connected, io);
         }
     }
 
@@ -444,6 +446,7 @@ impl Protocol for Caller {
         self.says.clear();
         self.restoring.clear();
         let mut desk = lock(&self.desk);
+        desk.connected = false;
         if link.is_established() {
             desk.watchers.tell(&ClientEvent::Disconnected, io);
         }

@@ -33,7 +33,10 @@ pub use auth::{
     AclEntry, Action, AuthError, Authenticator, DEFAULT_ROUNDS, DestinationType, FileFault, Mode,
     Role, User,
 };
-pub use client::{Client, ClientEvent, ClientOptions, Events, RetryPolicy, SubscribeOptions};
+pub use client::{
+    BrokerStatus, Client, ClientEvent, ClientOptions, Events, QueuedMessage, RetryPolicy,
+    SubscribeOptions,
+};
 pub use codec::{DecodeError, DecodeFault, Encoding, decode, encode};
 pub use endpoints::{Attached, Endpoint, EndpointKind, EndpointStatus};
 pub use error::{Error, Refusal, Result};

@@ -121,8 +121,18 @@ pub(super) fn redrive(queue: &str, to: Option<&str>) -> Result<Message> {
 
 /// How many messages were moved.
 pub(super) fn moved(answer: &Message) -> Result<usize> {
-    let moved = answer.payload_data()?["moved"].as_u64().unwrap_or(0);
-    Ok(usize::try_from(moved).unwrap_or(usize::MAX))
+    count(answer, "moved")
+}
+
+/// How many there were of something.
+pub(super) fn count(answer: &Message, key: &str) -> Result<usize> {
+    let count = answer.payload_data()?[key].as_u64().unwrap_or(0);
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// Whether something exists.
+pub(super) fn exists(answer: &Message) -> Result<bool> {
+    Ok(answer.payload_data()?["exists"] == true)
 }
 
 /// Why the broker refuses what was asked, if it does.

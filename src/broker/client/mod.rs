@@ -10,9 +10,11 @@ mod blocking;
 mod call;
 mod desk;
 mod events;
+mod management;
 mod options;
 mod retry;
 mod security;
+mod status;
 mod subscriptions;
 
 use std::fmt;
@@ -25,6 +27,7 @@ pub use events::{ClientEvent, Events};
 pub use options::{ClientOptions, SubscribeOptions};
 pub use retry::RetryPolicy;
 pub(super) use security::Security;
+pub use status::{BrokerStatus, QueuedMessage};
 
 use super::auth::{check_password, check_user};
 use super::caller::Caller;
@@ -222,6 +225,22 @@ impl Client {
     /// [`Closed`](crate::Error::Closed).
     pub fn events(&self) -> Result<Events> {
         Events::new(&self.inner.core, &self.inner.desk)
+    }
+
+    /// Whether there is a connection that can be used, or is none for the moment. Requests wait for one.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        lock(&self.inner.desk).connected && self.inner.core.stats().pipes > 0
+    }
+
+    /// The topics and patterns that this client subscribes to, in order. A connection that is made again has them again.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<String> {
+        let desk = lock(&self.inner.desk);
+        let mut topics: Vec<String> = desk.subscriptions.keys().cloned().collect();
+        drop(desk);
+        topics.sort_unstable();
+        topics
     }
 
     /// Publications that were lost because this client did not keep up: here, or at the broker, which says so with the next

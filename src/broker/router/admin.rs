@@ -386,6 +386,10 @@ impl Router {
         self.topics.remove(name).is_some()
     }
 
+    pub(in crate::broker) fn topic_names(&self) -> impl Iterator<Item = &str> {
+        self.topics.names()
+    }
+
     pub(in crate::broker) fn has_topic(&self, name: &str) -> bool {
         self.topics.exists(name)
     }
