@@ -335,7 +335,10 @@ fn what_cannot_be_recognised_is_refused() {
     for (request, reason) in [
         (nameless, "dedupe by request-id, and there is none"),
         (odd, "dedupe cannot be \"yes\": id or request-id is allowed"),
-        (poll, "dedupe is for REQUEST, OFFER and PUBLISH, not POLL"),
+        (
+            poll,
+            "dedupe is for REQUEST, OFFER, OFFER_ALL and PUBLISH, not POLL",
+        ),
     ] {
         let answer = client.request(request).unwrap();
         assert_eq!(

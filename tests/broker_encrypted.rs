@@ -5,14 +5,14 @@ mod common;
 
 use std::time::Duration;
 
-use common::{SOON, await_removed, eventually};
+use common::{SOON, await_removed, eventually, unique};
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use ring::agreement::{EphemeralPrivateKey, UnparsedPublicKey, X25519, agree_ephemeral};
 use ring::digest::{SHA256, digest};
 use ring::hkdf::{HKDF_SHA256, Salt};
 use ring::rand::SystemRandom;
 use serde_json::Value;
-use wirebird::broker::{Broker, BrokerOptions, Client, ClientOptions, Message, QueueType};
+use wirebird::broker::{Broker, BrokerOptions, Client, ClientOptions, Error, Message, QueueType};
 use wirebird::{Monitor, Pair1, SocketOptions};
 
 const OF_CLIENT: &[u8] = b"wirebird broker, client";
@@ -341,6 +341,20 @@ fn a_client_gives_a_connection_up_whose_frames_are_not_as_they_were_sent() {
 }
 
 /// A client that demands encryption tells a broker nothing that does not take part in it.
+/// Also in process, where the connection ends before the client has asked anything.
+#[test]
+fn a_client_that_does_not_encrypt_is_cut_off_at_once_by_a_broker_that_does() {
+    let (broker, url) = encrypting();
+    let inproc = broker.listen(&format!("inproc://{}", unique())).unwrap();
+    let options = ClientOptions::new().timeout(SOON);
+    for url in [inproc.url(), url] {
+        for _ in 0..20 {
+            let refused = Client::connect_with(&url, &options).unwrap_err();
+            assert_eq!(refused, Error::Socket(wirebird::Error::ConnectionReset));
+        }
+    }
+}
+
 #[test]
 fn a_client_that_encrypts_says_nothing_to_a_broker_that_does_not() {
     let answers = [

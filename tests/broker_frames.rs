@@ -91,7 +91,37 @@ fn requests() -> Vec<Vec<u8>> {
             }
         }
     }
+    seeds.extend(batches());
     seeds
+}
+
+/// Requests for several messages at once, in all their forms.
+fn batches() -> Vec<Vec<u8>> {
+    let text = |text| Message::plain_text(None, "", text).unwrap();
+    let items = [text("a"), text("b"), text("c")].map(|item| encode(&item, Encoding::Binary));
+    let mut payload = Vec::new();
+    for item in &items {
+        payload.extend(u32::try_from(item.len()).unwrap().to_be_bytes());
+        payload.extend(item);
+    }
+    let several = Message::binary(None, "", "application/octet-stream", payload).unwrap();
+    let listed = Message::data(None, "", [serde_json::json!({"text": "a"})]).unwrap();
+    let polls = text("").with_header("count", "3").unwrap();
+    let tokens = Message::data(None, "", ["1-2", "3-4"]).unwrap();
+    let requests = [
+        (MessageType::OfferAll, several),
+        (MessageType::OfferAll, listed),
+        (MessageType::PollUpTo, polls.clone()),
+        (
+            MessageType::PollUpTo,
+            polls.with_header("lease", "session").unwrap(),
+        ),
+        (MessageType::AckAll, tokens),
+    ];
+    let requests = requests.map(|(kind, request)| request.addressed_to(kind, "q").unwrap());
+    let encoded =
+        |request| [Encoding::Binary, Encoding::Json].map(|by| encode(request, by).to_vec());
+    requests.iter().flat_map(encoded).collect()
 }
 
 /// A client that is connected anew whenever it is cut off, and counts the statuses of its answers.

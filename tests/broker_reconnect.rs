@@ -48,6 +48,25 @@ fn calls_that_were_under_way_are_made_again_at_a_broker_that_has_come_back() {
     assert_eq!(second.stats().calls, 1);
 }
 
+/// However long the broker would let them wait.
+#[test]
+fn requests_that_cannot_be_sent_end_with_the_time_of_their_client() {
+    let broker = Scripted::at(&format!("inproc://{}", unique()));
+    let client = broker.accept(&quick());
+    let events = client.events().unwrap();
+    drop(broker);
+    assert_eq!(events.recv_timeout(SOON), Ok(ClientEvent::Disconnected));
+    let hasty = client.with_timeout(Duration::from_millis(20));
+    let timed_out = Error::Socket(wirebird::Error::TimedOut);
+    assert_eq!(hasty.poll("q", Duration::MAX), Err(timed_out.clone()));
+    assert_eq!(
+        hasty.offer("q", text("x"), Duration::MAX),
+        Err(timed_out.clone())
+    );
+    let poll = async { hasty.poll_async("q", Duration::MAX).await };
+    assert_eq!(block_on(poll), Err(timed_out));
+}
+
 #[test]
 fn the_program_is_told_when_the_connection_breaks_and_when_it_is_as_before() {
     let address = format!("inproc://{}", unique());

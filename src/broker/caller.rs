@@ -7,6 +7,7 @@
 //! A poll or offer that is given up is called off at the broker. An item that comes nevertheless goes back if it is leased,
 //! and else to another poll of its queue, or is kept for the next one.
 
+mod asked;
 mod link;
 
 use std::collections::{HashMap, VecDeque};
@@ -27,6 +28,7 @@ use crate::engine::lock;
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
 use crate::protocols::{CtxId, Dropped, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, Sent, info};
+use asked::{Asked, queue_of};
 use link::{Link, Login, State};
 
 /// What names the lease of an item that the broker wants to hear of again.
@@ -44,35 +46,13 @@ pub(super) struct Caller {
     asked: IdMap<CtxId, Asked>,
     /// Contexts whose connection broke while they waited.
     broken: Vec<CtxId>,
-    /// The polls that nobody waits for any more, until they are answered, and their queues.
-    given_up: HashMap<Uuid, Box<str>>,
+    /// The polls that nobody waits for any more, until they are answered.
+    given_up: HashMap<Uuid, Asked>,
     /// What is to be said to the broker as soon as something can be sent.
     says: VecDeque<Letter>,
     /// The subscriptions that are being made again.
     restoring: HashMap<Uuid, String>,
     beat: Beat,
-}
-
-/// What was asked in a context.
-struct Asked {
-    id: Uuid,
-    /// The broker may let it wait.
-    waits: bool,
-    /// Where the item comes from that is lost with the answer.
-    queue: Option<Box<str>>,
-    /// The item must be one that the broker wants to hear of again.
-    leased: bool,
-}
-
-impl Asked {
-    fn new(letter: &Letter) -> Self {
-        Self {
-            id: letter.id(),
-            waits: matches!(letter.kind(), MessageType::Poll | MessageType::Offer),
-            queue: queue_of(letter).map(Into::into),
-            leased: letter.header("lease").is_some(),
-        }
-    }
 }
 
 /// Signs of life.
@@ -192,7 +172,9 @@ impl Caller {
     /// The connection is as the one before when the last subscription is there again.
     fn restored(&self, io: &mut dyn Io) {
         if self.restoring.is_empty() {
-            lock(&self.desk).watchers.tell(&ClientEvent::Connected, io);
+            let mut desk = lock(&self.desk);
+            desk.connected = true;
+            desk.watchers.tell(&ClientEvent::Connected, io);
         }
     }
 
@@ -270,8 +252,8 @@ impl Caller {
         if let Some(ctx) = self.waiting.remove(&id) {
             lock(&self.desk).answers.insert(ctx, letter);
             io.wake_recv(ctx);
-        } else if let Some(queue) = self.given_up.remove(&id) {
-            self.keep(queue, letter, io);
+        } else if let Some(asked) = self.given_up.remove(&id) {
+            self.keep(asked, letter, io);
         } else if let Some(topic) = self.restoring.remove(&id) {
             if letter.is_err() {
                 let refusal = Refusal::of(&letter);
@@ -293,22 +275,18 @@ impl Caller {
         desk.asking.remove(&ctx);
         let answer = desk.answers.remove(&ctx);
         drop(desk);
-        let Some(Asked {
-            id, waits, queue, ..
-        }) = self.asked.remove(&ctx)
-        else {
+        let Some(asked) = self.asked.remove(&ctx) else {
             return;
         };
+        let id = asked.id;
         let unanswered = self.waiting.remove(&id).is_some();
-        match (answer, queue) {
-            (Some(answer), Some(queue)) => self.keep(queue, answer, io),
-            (None, queue) if unanswered && waits => {
-                if let Some(queue) = queue {
-                    self.given_up.insert(id, queue);
-                }
-                self.call_off(id, io);
+        if let Some(answer) = answer {
+            self.keep(asked, answer, io);
+        } else if unanswered && asked.waits {
+            if asked.queue.is_some() {
+                self.given_up.insert(id, asked);
             }
-            _ => {}
+            self.call_off(id, io);
         }
     }
 
@@ -329,8 +307,17 @@ impl Caller {
         }
     }
 
-    /// The answer to a poll that nobody waits for: its item goes back if the broker still has it, else to another poll.
-    fn keep(&mut self, queue: Box<str>, answer: Letter, io: &mut dyn Io) {
+    /// The answer to a poll that nobody waits for.
+    fn keep(&mut self, asked: Asked, answer: Letter, io: &mut dyn Io) {
+        for item in asked.items(answer) {
+            if let Some(queue) = asked.queue.clone() {
+                self.keep_item(queue, item, io);
+            }
+        }
+    }
+
+    /// An item that nobody waits for goes back if the broker still has it, else to another poll.
+    fn keep_item(&mut self, queue: Box<str>, answer: Letter, io: &mut dyn Io) {
         if let Some(token) = answer.header(LEASE_TOKEN) {
             let back = bare(MessageType::Nack, &*queue)
                 .and_then(|nack| nack.with_header(LEASE_TOKEN, token))
@@ -340,21 +327,22 @@ impl Caller {
             }
             return self.say(io);
         }
-        if answer.is_err() || answer.is_expired(now_ms()) {
+        if answer.is_expired(now_ms()) {
             return;
         }
-        let heir = self.asked.iter().find_map(|(&ctx, asked)| {
+        let heir = self.asked.iter().find(|(_, asked)| {
             let same = asked.queue.as_ref() == Some(&queue);
-            (same && !asked.leased && self.waiting.contains_key(&asked.id))
-                .then_some((ctx, asked.id))
+            same && !asked.leased && self.waiting.contains_key(&asked.id)
         });
         let mut desk = lock(&self.desk);
-        if let Some((ctx, id)) = heir {
-            desk.answers
-                .insert(ctx, answer.into_response(id, Status::Ok));
+        if let Some((&ctx, asked)) = heir {
+            let answer = asked.answer(answer, std::iter::empty());
+            desk.answers.insert(ctx, answer);
             drop(desk);
+            let asked = asked.clone();
+            let id = asked.id;
             self.waiting.remove(&id);
-            self.given_up.insert(id, queue);
+            self.given_up.insert(id, asked);
             self.call_off(id, io);
             return io.wake_recv(ctx);
         }
@@ -378,11 +366,14 @@ impl Caller {
             return false;
         };
         let queue = queue_of(letter).filter(|_| letter.header("lease").is_none());
-        let Some(item) = queue.and_then(|queue| late.take(queue, now_ms())) else {
+        let Some(queue) = queue else { return false };
+        let Some(first) = late.take(queue, now_ms()) else {
             return false;
         };
-        let answer = item.into_response(letter.id(), Status::Ok);
-        self.asked.insert(ctx, Asked::new(letter));
+        let asked = Asked::new(letter);
+        let more = std::iter::from_fn(|| late.take(queue, now_ms()));
+        let answer = asked.answer(first, more);
+        self.asked.insert(ctx, asked);
         desk.asking.remove(&ctx);
         desk.answers.insert(ctx, answer);
         true
@@ -424,12 +415,6 @@ fn bare<'a>(
     Letter::plain_text(None, "", "")?.addressed_to(kind, destination)
 }
 
-/// The queue that a poll polls.
-fn queue_of(letter: &Letter) -> Option<&str> {
-    let polls = letter.kind() == MessageType::Poll;
-    letter.destination().filter(|_| polls)
-}
-
 impl Protocol for Caller {
     fn info(&self) -> ProtocolInfo {
         info::PAIR1
@@ -460,10 +445,17 @@ impl Protocol for Caller {
         self.given_up.clear();
         self.says.clear();
         self.restoring.clear();
+        let mut desk = lock(&self.desk);
+        desk.connected = false;
         if link.is_established() {
-            lock(&self.desk)
-                .watchers
-                .tell(&ClientEvent::Disconnected, io);
+            desk.watchers.tell(&ClientEvent::Disconnected, io);
+        }
+        let told = desk.greeted || desk.refused.is_some() || !self.waiting.is_empty();
+        desk.cut_off = !told;
+        drop(desk);
+        if !told {
+            // Who is still to send the first request would only be cut off again.
+            self.wake_senders(io);
         }
         for (_, ctx) in self.waiting.drain() {
             self.broken.push(ctx);
@@ -500,9 +492,14 @@ impl Protocol for Caller {
 
     /// Sends what the desk has for the context.
     fn send(&mut self, ctx: CtxId, _: OpId, _: &mut Message, io: &mut dyn Io) -> Sent {
-        if lock(&self.desk).refused.is_some() {
+        let mut desk = lock(&self.desk);
+        if desk.refused.is_some() {
             return Sent::Failed(Box::new(Error::PermissionDenied));
         }
+        if std::mem::take(&mut desk.cut_off) {
+            return Sent::Failed(Box::new(Error::ConnectionReset));
+        }
+        drop(desk);
         if self.serve_late(ctx) {
             return Sent::Done;
         }

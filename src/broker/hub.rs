@@ -261,9 +261,13 @@ impl Hub {
             }
             Ok((request, encoding)) => {
                 link.encoding = encoding;
-                if request.kind() == MessageType::ClientConfig {
-                    let reads = request.header(ACCEPT_ENCODING) == Some(GZIP);
-                    link.cutoff = self.router.limits().compress_cutoff.filter(|_| reads);
+                match request.kind() {
+                    MessageType::ClientConfig => {
+                        let reads = request.header(ACCEPT_ENCODING) == Some(GZIP);
+                        link.cutoff = self.router.limits().compress_cutoff.filter(|_| reads);
+                    }
+                    MessageType::PollUpTo => self.router.speaks(session, encoding),
+                    _ => {}
                 }
                 self.router.request(session, request, now, &mut out);
             }

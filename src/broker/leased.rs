@@ -255,6 +255,139 @@ impl Client {
     }
 }
 
+impl Client {
+    /// As [`poll_up_to`](Self::poll_up_to), and each of the messages is leased as by
+    /// [`poll_leased`](Self::poll_leased).
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use wirebird::broker::{Broker, Client, Message, QueueType};
+    /// # let broker = Broker::new()?;
+    /// # broker.create_queue("jobs", 100, QueueType::Bounded)?;
+    /// # let listener = broker.listen("inproc://doc-leases-at-once")?;
+    /// # let client = Client::connect(&listener.url())?;
+    /// # let work = [Message::plain_text(None, "", "a")?, Message::plain_text(None, "", "b")?];
+    /// # client.offer_all("jobs", &work, Duration::ZERO)?;
+    /// let jobs = client.poll_leased_up_to("jobs", 100, Duration::ZERO, Duration::from_secs(30))?;
+    /// for job in &jobs {
+    ///     println!("{:?}", job.message().payload_text());
+    /// }
+    /// let too_late = client.ack_all(jobs)?;
+    /// assert!(too_late.is_empty());
+    /// # Ok::<(), wirebird::broker::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_leased`](Self::poll_leased) and [`poll_up_to`](Self::poll_up_to).
+    pub fn poll_leased_up_to(
+        &self,
+        queue: &str,
+        count: usize,
+        wait: Duration,
+        lease: Duration,
+    ) -> Result<Vec<Leased>> {
+        let ask = ask::poll_leased_up_to(queue, count, wait, lease)?;
+        self.leased(queue, &self.expect_ok(ask)?)
+    }
+
+    /// [`poll_leased_up_to`](Self::poll_leased_up_to), awaited.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`poll_leased_async`](Self::poll_leased_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_leased_up_to`](Self::poll_leased_up_to).
+    pub async fn poll_leased_up_to_async(
+        &self,
+        queue: &str,
+        count: usize,
+        wait: Duration,
+        lease: Duration,
+    ) -> Result<Vec<Leased>> {
+        let ask = ask::poll_leased_up_to(queue, count, wait, lease)?;
+        self.leased(queue, &self.expect_ok_async(ask).await?)
+    }
+
+    /// These messages, up to 1000 of one queue, are done with: they do not come back. Returns those whose lease was over, to
+    /// which nothing has happened. If there are none at all, nothing is asked.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), [`InvalidArgument`](crate::Error::InvalidArgument) for messages of several queues, and
+    /// [`Error::Refused`](super::Error::Refused) with [`BadRequest`](super::Status::BadRequest) for more than 1000.
+    pub fn ack_all(&self, leased: Vec<Leased>) -> Result<Vec<Leased>> {
+        match last_words(&leased)? {
+            Some(words) => stale(leased, &self.expect_ok(words)?),
+            None => Ok(leased),
+        }
+    }
+
+    /// [`ack_all`](Self::ack_all), awaited.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Leased::ack_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ack_all`](Self::ack_all).
+    pub async fn ack_all_async(&self, leased: Vec<Leased>) -> Result<Vec<Leased>> {
+        match last_words(&leased)? {
+            Some(words) => stale(leased, &self.expect_ok_async(words).await?),
+            None => Ok(leased),
+        }
+    }
+
+    fn leased(&self, queue: &str, answer: &Message) -> Result<Vec<Leased>> {
+        let messages = ask::messages(answer)?.into_iter();
+        let leased = messages.map(|message| Leased::new(self, queue, message));
+        Ok(leased.collect())
+    }
+}
+
+/// What the broker is told when several messages are done with; `None` if there are none.
+fn last_words(leased: &[Leased]) -> Result<Option<Message>> {
+    let Some(Leased { queue, .. }) = leased.first() else {
+        return Ok(None);
+    };
+    if leased.iter().any(|other| other.queue != *queue) {
+        return Err(crate::Error::InvalidArgument("messages of several queues").into());
+    }
+    let tokens: Vec<&str> = leased.iter().map(Leased::token).collect();
+    ask::ack_all(queue, &tokens).map(Some)
+}
+
+/// Those of which the broker says that their lease was over.
+fn stale(leased: Vec<Leased>, answer: &Message) -> Result<Vec<Leased>> {
+    let stale = ask::stale(answer)?;
+    let numbered = leased.into_iter().enumerate();
+    let stale = numbered.filter(|(at, _)| stale.contains(at));
+    Ok(stale.map(|(_, leased)| leased).collect())
+}
+
+/// Messages that have arrived together, and what the broker is to be told of that, if it waits for it.
+pub(super) fn all_arrived(
+    queue: &str,
+    answer: &Message,
+) -> Result<(Vec<Message>, Option<Message>)> {
+    let messages = ask::messages(answer)?;
+    let tokens: Vec<&str> = messages
+        .iter()
+        .filter_map(|message| message.header(TOKEN))
+        .collect();
+    let word = match *tokens {
+        [] => return Ok((messages, None)),
+        _ => ask::ack_all(queue, &tokens)?,
+    };
+    Ok((
+        messages.into_iter().map(without_lease).collect(),
+        Some(word),
+    ))
+}
+
 /// A message that has arrived, and what the broker is to be told of that, if it waits for it.
 pub(super) fn arrived(queue: &str, answer: Message) -> Result<(Message, Option<Message>)> {
     let Some(token) = answer.header(TOKEN) else {

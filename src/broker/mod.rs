@@ -1,6 +1,7 @@
 //! A broker made of this crate's sockets: queues, topics and functions for clients in any language.
 
 mod auth;
+mod batch;
 mod budget;
 mod caller;
 mod client;
@@ -33,7 +34,10 @@ pub use auth::{
     AclEntry, Action, AuthError, Authenticator, DEFAULT_ROUNDS, DestinationType, FileFault, Mode,
     Role, User,
 };
-pub use client::{Client, ClientEvent, ClientOptions, Events, RetryPolicy, SubscribeOptions};
+pub use client::{
+    BrokerStatus, Client, ClientEvent, ClientOptions, Events, QueuedMessage, RetryPolicy,
+    SubscribeOptions,
+};
 pub use codec::{DecodeError, DecodeFault, Encoding, decode, encode};
 pub use endpoints::{Attached, Endpoint, EndpointKind, EndpointStatus};
 pub use error::{Error, Refusal, Result};

@@ -16,6 +16,7 @@
 //!
 //! Every operation costs O(log n), apart from those that go over the whole queue or over what a session has there.
 
+mod batch;
 mod config;
 mod leases;
 mod line;
@@ -30,6 +31,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use batch::bytes_of;
 #[cfg(test)]
 pub(crate) use config::Backoff;
 pub(crate) use config::{Config, ConfigError, Kind};
@@ -66,7 +68,8 @@ pub(crate) struct Queue<T> {
     timers: BTreeSet<(i64, Place)>,
     turn: u8,
     polls: Line<()>,
-    offers: Line<T>,
+    /// Each brings what is accepted together.
+    offers: Line<Vec<T>>,
     waiting_bytes: usize,
     /// Its gauges are filled in when somebody asks, but for `in_flight`, which counts what is not leased.
     stats: Stats,
@@ -158,7 +161,7 @@ impl<T: Item> Queue<T> {
             self.stats.rejected += 1;
             return Offered::TooLarge(item);
         }
-        if self.config.kind == Kind::Circular || (self.offers.is_empty() && self.fits(bytes)) {
+        if self.takes_at_once(1, bytes) {
             self.accept(item, now_ms, effects);
             self.balance(now_ms, effects);
             return Offered::Done;
@@ -172,7 +175,7 @@ impl<T: Item> Queue<T> {
             return Offered::Busy(item);
         }
         self.waiting_bytes += bytes;
-        self.offers.push(waiter, item);
+        self.offers.push(waiter, vec![item]);
         Offered::Waiting
     }
 
@@ -214,14 +217,7 @@ impl<T: Item> Queue<T> {
         now_ms: i64,
         effects: &mut Effects<T>,
     ) {
-        self.landed();
-        self.stats.put_back += 1;
-        let Delivery {
-            place, mut held, ..
-        } = delivery;
-        held.attempts = held.attempts.saturating_sub(1);
-        self.put(place, held, 0, now_ms, effects);
-        self.balance(now_ms, effects);
+        self.put_all_back([delivery], now_ms, effects);
     }
 
     /// A wait is given up: its time is over, or its caller left. `None` if it had ended already, and its outcome is
@@ -235,10 +231,10 @@ impl<T: Item> Queue<T> {
         if self.polls.remove(waiter).is_some() {
             return Some(Cancelled::Poll);
         }
-        let item = self.offers.remove(waiter)?;
-        self.offer_left(&item);
+        let items = self.offers.remove(waiter)?;
+        self.offer_left(&items);
         self.balance(now_ms, effects);
-        Some(Cancelled::Offer(item))
+        Some(Cancelled::Offer(items))
     }
 
     /// A session is gone: what it waits for is given up, what it had not managed to offer is dropped, and its leases that
@@ -252,8 +248,8 @@ impl<T: Item> Queue<T> {
     ) -> Vec<WaiterId> {
         let polls = self.polls.remove_session(session).into_iter();
         let mut gone: Vec<WaiterId> = polls.map(|(id, ())| id).collect();
-        for (id, item) in self.offers.remove_session(session) {
-            self.offer_left(&item);
+        for (id, items) in self.offers.remove_session(session) {
+            self.offer_left(&items);
             gone.push(id);
         }
         self.leases_over(session, now_ms, effects);
@@ -325,24 +321,29 @@ impl<T: Item> Queue<T> {
 
     /// The queue is removed: whoever waits is told. Its items go with it; the store is left as it is.
     pub(crate) fn close(mut self, effects: &mut Effects<T>) {
-        let polls = self.polls.drain().map(|(waiter, ())| (waiter, None));
-        let offers = self
-            .offers
-            .drain()
-            .map(|(waiter, item)| (waiter, Some(item)));
-        let woken = polls.chain(offers).map(|(waiter, item)| Woken {
-            waiter,
-            outcome: Outcome::Removed(item),
-        });
+        let polls = self.polls.drain().map(|(waiter, ())| (waiter, Vec::new()));
+        let woken = polls
+            .chain(self.offers.drain())
+            .map(|(waiter, items)| Woken {
+                waiter,
+                outcome: Outcome::Removed(items),
+            });
         effects.woken.extend(woken);
     }
 
     // ---- in ----
 
-    fn fits(&self, bytes: usize) -> bool {
-        let items = self.ready.len() + self.delayed.len() + self.leases.len();
-        let held = self.bytes.saturating_add(self.leases.bytes());
-        items < self.config.messages && held.saturating_add(bytes) <= self.config.bytes
+    fn fits(&self, count: usize, bytes: usize) -> bool {
+        let held = self.ready.len() + self.delayed.len() + self.leases.len();
+        let held_bytes = self.bytes.saturating_add(self.leases.bytes());
+        held.saturating_add(count) <= self.config.messages
+            && held_bytes.saturating_add(bytes) <= self.config.bytes
+    }
+
+    /// Whether what would not be too much for the empty queue may come in now.
+    fn takes_at_once(&self, count: usize, bytes: usize) -> bool {
+        let circular = self.config.kind == Kind::Circular;
+        circular || (self.offers.is_empty() && self.fits(count, bytes))
     }
 
     fn may_wait(&self) -> bool {
@@ -418,11 +419,13 @@ impl<T: Item> Queue<T> {
             }
             self.evict(effects);
             if let Some(first) = self.offers.front()
-                && self.fits(first.bytes())
-                && let Some((waiter, item)) = self.offers.pop()
+                && self.fits(first.len(), bytes_of(first))
+                && let Some((waiter, items)) = self.offers.pop()
             {
-                self.waiting_bytes = self.waiting_bytes.saturating_sub(item.bytes());
-                self.accept(item, now_ms, effects);
+                self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes_of(&items));
+                for item in items {
+                    self.accept(item, now_ms, effects);
+                }
                 let outcome = Outcome::Accepted;
                 effects.woken.push(Woken { waiter, outcome });
             } else {
@@ -431,9 +434,9 @@ impl<T: Item> Queue<T> {
         }
     }
 
-    fn offer_left(&mut self, item: &T) {
-        self.waiting_bytes = self.waiting_bytes.saturating_sub(item.bytes());
-        self.stats.rejected += 1;
+    fn offer_left(&mut self, items: &[T]) {
+        self.waiting_bytes = self.waiting_bytes.saturating_sub(bytes_of(items));
+        self.stats.rejected += items.len() as u64;
     }
 
     // ---- out ----
@@ -455,6 +458,10 @@ impl<T: Item> Queue<T> {
 
     fn hand_out(&mut self, now_ms: i64) -> Option<Delivery<T>> {
         let place = self.next()?;
+        self.hand_out_from(place, now_ms)
+    }
+
+    fn hand_out_from(&mut self, place: Place, now_ms: i64) -> Option<Delivery<T>> {
         let mut held = self.take(place)?;
         self.stats.polled += 1;
         self.stats.in_flight += 1;

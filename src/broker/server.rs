@@ -275,6 +275,19 @@ impl Broker {
         self.shared.with(|router, _, _| router.stats())
     }
 
+    /// Whether it serves clients: it does from when it is made until it is closed.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        !self.closing.load(Ordering::Relaxed)
+    }
+
+    /// The names of the topics, in order.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        self.shared
+            .with(|router, _, _| router.topic_names().map(str::to_owned).collect())
+    }
+
     /// Clients that are connected.
     #[must_use]
     pub fn connections(&self) -> usize {

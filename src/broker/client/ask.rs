@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::options::SubscribeOptions;
+use crate::broker::batch;
 use crate::broker::error::{Error, Result};
 use crate::broker::hub::{ACCEPT_ENCODING, GZIP};
-use crate::broker::message::{Message, MessageType, Status};
+use crate::broker::message::{Message, MessageType, OCTET_STREAM, Status};
 use crate::broker::queues::QueueOptions;
 use crate::broker::topics::Overflow;
 
@@ -44,6 +45,53 @@ pub(in crate::broker) fn poll_leased(
     Ok(ask.with_timeout(millis(wait))?)
 }
 
+/// A request that offers several messages, which are only what they say themselves.
+pub(super) fn offer_all(queue: &str, messages: &[Message], wait: Duration) -> Result<Message> {
+    let bare = |message: &Message| message.clone().addressed_to(MessageType::Null, None);
+    let bare: Vec<Message> = messages.iter().map(bare).collect::<Result<_, _>>()?;
+    let durable = messages.iter().any(Message::is_durable);
+    let ask = Message::binary(None, "", OCTET_STREAM, batch::pack(&bare))?.with_durable(durable);
+    let ask = ask.addressed_to(MessageType::OfferAll, queue)?;
+    Ok(ask.with_timeout(millis(wait))?)
+}
+
+pub(super) fn poll_up_to(queue: &str, count: usize, wait: Duration) -> Result<Message> {
+    several(poll(queue, wait)?, count)
+}
+
+pub(in crate::broker) fn poll_leased_up_to(
+    queue: &str,
+    count: usize,
+    wait: Duration,
+    lease: Duration,
+) -> Result<Message> {
+    several(poll_leased(queue, wait, lease)?, count)
+}
+
+/// Has a poll ask for so many messages.
+fn several(poll: Message, count: usize) -> Result<Message> {
+    let poll = poll.with_kind(MessageType::PollUpTo);
+    Ok(poll.with_header("count", &count.to_string())?)
+}
+
+pub(in crate::broker) fn ack_all(queue: &str, tokens: &[&str]) -> Result<Message> {
+    let ask = Message::data(None, "", tokens)?;
+    Ok(ask.addressed_to(MessageType::AckAll, queue)?)
+}
+
+/// The messages of an answer.
+pub(in crate::broker) fn messages(answer: &Message) -> Result<Vec<Message>> {
+    let unusable = |_| crate::Error::Malformed("an answer with messages that cannot be read");
+    Ok(batch::unpack(answer).map_err(unusable)?)
+}
+
+/// Which of the leases that were to end had ended before, by their places.
+pub(in crate::broker) fn stale(answer: &Message) -> Result<Vec<usize>> {
+    let places = answer.payload_data()?["stale"].take();
+    let unusable = |_| crate::Error::Malformed("an answer about leases that cannot be read");
+    Ok(serde_json::from_value(places).map_err(unusable)?)
+}
+
 pub(super) fn subscribe(topic: &str, options: &SubscribeOptions) -> Result<Message> {
     let mut ask = bare(MessageType::Subscribe, topic)?;
     if options.overflow != Overflow::default() {
@@ -73,8 +121,18 @@ pub(super) fn redrive(queue: &str, to: Option<&str>) -> Result<Message> {
 
 /// How many messages were moved.
 pub(super) fn moved(answer: &Message) -> Result<usize> {
-    let moved = answer.payload_data()?["moved"].as_u64().unwrap_or(0);
-    Ok(usize::try_from(moved).unwrap_or(usize::MAX))
+    count(answer, "moved")
+}
+
+/// How many there were of something.
+pub(super) fn count(answer: &Message, key: &str) -> Result<usize> {
+    let count = answer.payload_data()?[key].as_u64().unwrap_or(0);
+    Ok(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// Whether something exists.
+pub(super) fn exists(answer: &Message) -> Result<bool> {
+    Ok(answer.payload_data()?["exists"] == true)
 }
 
 /// Why the broker refuses what was asked, if it does.

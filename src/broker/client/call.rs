@@ -69,6 +69,12 @@ impl Call {
         Some(until.saturating_duration_since(Instant::now()))
     }
 
+    /// How long it may take until the request is on its way. Without a connection that ends, however long the broker may
+    /// let it wait.
+    fn time_to_send(&self, client: &Client) -> Duration {
+        self.left().unwrap_or(client.terms.timeout)
+    }
+
     /// After how long there is to be another attempt, if the time allows it.
     fn after(&mut self, outcome: &Result<Message>, client: &Client) -> Option<Duration> {
         let left = self.left();
@@ -83,7 +89,8 @@ impl Client {
         let mut call = Call::new(self, request)?;
         loop {
             let mut errand = Errand::begin(self, call.attempt()?)?;
-            let outcome = errand.send(call.left()).and_then(|()| errand.recv(&call));
+            let sent = errand.send(Some(call.time_to_send(self)));
+            let outcome = sent.and_then(|()| errand.recv(&call));
             drop(errand);
             match call.after(&outcome, self) {
                 None => return outcome,
@@ -97,7 +104,8 @@ impl Client {
         let mut call = Call::new(self, request)?;
         loop {
             let mut errand = Errand::begin(self, call.attempt()?)?;
-            let outcome = match errand.send_async(call.left()).await {
+            let time = call.time_to_send(self);
+            let outcome = match errand.send_async(Some(time)).await {
                 Ok(()) => errand.recv_async(&call).await,
                 Err(error) => Err(error),
             };

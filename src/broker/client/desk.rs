@@ -26,6 +26,12 @@ pub(in crate::broker) struct Desk {
     pub(in crate::broker) missed: u64,
     /// What the broker said when it did not let us log in, until there is another connection.
     pub(in crate::broker) refused: Option<Message>,
+    /// Whether requests can be sent.
+    pub(in crate::broker) connected: bool,
+    /// Whether a broker has answered this client at all.
+    pub(in crate::broker) greeted: bool,
+    /// A connection broke before that, and nobody has been told.
+    pub(in crate::broker) cut_off: bool,
     /// The longest payload that the broker takes, once it has said so.
     pub(in crate::broker) longest: Option<usize>,
     pub(in crate::broker) late: Late,

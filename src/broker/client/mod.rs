@@ -5,13 +5,16 @@
 
 pub(super) mod ask;
 mod awaited;
+mod batches;
 mod blocking;
 mod call;
 mod desk;
 mod events;
+mod management;
 mod options;
 mod retry;
 mod security;
+mod status;
 mod subscriptions;
 
 use std::fmt;
@@ -24,6 +27,7 @@ pub use events::{ClientEvent, Events};
 pub use options::{ClientOptions, SubscribeOptions};
 pub use retry::RetryPolicy;
 pub(super) use security::Security;
+pub use status::{BrokerStatus, QueuedMessage};
 
 use super::auth::{check_password, check_user};
 use super::caller::Caller;
@@ -143,6 +147,7 @@ impl Client {
         let config = ask::Config::read(answer)?;
         let inner = &self.inner;
         config.admits(inner.options.security.credentials.is_some())?;
+        lock(&inner.desk).greeted = true;
         inner.recognises.store(config.recognises, Ordering::Relaxed);
         if let Some(interval) = config.heartbeat {
             let mut desk = lock(&inner.desk);
@@ -169,7 +174,8 @@ impl Client {
     // ---- terms ----
 
     /// A handle on the same connection whose requests may take another time than
-    /// [`ClientOptions::timeout`] says. What waits as long as it takes is not concerned.
+    /// [`ClientOptions::timeout`] says. What the broker lets wait as long as it takes has this time to be sent, which it
+    /// is not while there is no connection.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -219,6 +225,22 @@ impl Client {
     /// [`Closed`](crate::Error::Closed).
     pub fn events(&self) -> Result<Events> {
         Events::new(&self.inner.core, &self.inner.desk)
+    }
+
+    /// Whether there is a connection that can be used, or is none for the moment. Requests wait for one.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        lock(&self.inner.desk).connected && self.inner.core.stats().pipes > 0
+    }
+
+    /// The topics and patterns that this client subscribes to, in order. A connection that is made again has them again.
+    #[must_use]
+    pub fn subscriptions(&self) -> Vec<String> {
+        let desk = lock(&self.inner.desk);
+        let mut topics: Vec<String> = desk.subscriptions.keys().cloned().collect();
+        drop(desk);
+        topics.sort_unstable();
+        topics
     }
 
     /// Publications that were lost because this client did not keep up: here, or at the broker, which says so with the next

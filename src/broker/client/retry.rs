@@ -188,8 +188,12 @@ impl Repeatable {
             return Self::No;
         }
         match message.kind() {
-            MessageType::Request | MessageType::Offer | MessageType::Publish => Self::IfRecognised,
+            MessageType::Request
+            | MessageType::Offer
+            | MessageType::OfferAll
+            | MessageType::Publish => Self::IfRecognised,
             MessageType::Poll
+            | MessageType::PollUpTo
             | MessageType::Subscribe
             | MessageType::Unsubscribe
             | MessageType::CreateQueue

@@ -221,6 +221,24 @@ impl<'a> Reader<'a> {
         Ok(self.end()?)
     }
 
+    /// Calls for each element of an array, which is the whole text.
+    pub(in crate::broker) fn only_array<E: From<JsonError>>(
+        mut self,
+        mut element: impl FnMut(Token<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.expect(b'[', "[")?;
+        if !self.skip(b']') {
+            loop {
+                element(self.token()?)?;
+                if !self.skip(b',') {
+                    break;
+                }
+            }
+            self.expect(b']', ", or ]")?;
+        }
+        Ok(self.end()?)
+    }
+
     /// Passes on the value that is the whole text.
     pub(super) fn only_value(mut self, sink: &mut impl Sink) -> Result<(), JsonError> {
         self.value(sink, MAX_NESTING)?;

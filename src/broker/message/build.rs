@@ -201,6 +201,15 @@ impl Message {
         self.with(|fields| fields.headers.remove(key))
     }
 
+    /// The destination has to be one that this type takes.
+    pub(in crate::broker) fn with_kind(self, kind: MessageType) -> Self {
+        self.with(|fields| fields.kind = kind)
+    }
+
+    pub(in crate::broker) fn without_payload(self) -> Self {
+        self.with(|fields| fields.payload = Bytes::new())
+    }
+
     /// What it asks for, and of which queue, topic or function.
     ///
     /// ```

@@ -5,8 +5,6 @@ use super::codes::codes;
 codes! {
     /// What a message asks for, or that it is an answer.
     ///
-    /// The code 25 is kept for batches.
-    ///
     /// ```
     /// use wirebird::broker::MessageType;
     ///
@@ -33,6 +31,12 @@ codes! {
         Nack = 23 "NACK",
         /// A lease is to last longer.
         Extend = 24 "EXTEND",
+        /// Several messages into a queue: all of them or none.
+        OfferAll = 25 "OFFER_ALL",
+        /// As many messages out of a queue as there are, up to a number.
+        PollUpTo = 26 "POLL_UP_TO",
+        /// Several leased messages are done with.
+        AckAll = 27 "ACK_ALL",
         /// Makes a queue.
         CreateQueue = 30 "CREATE_QUEUE",
         /// Makes a queue that goes when the sender's connection does.

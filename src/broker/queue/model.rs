@@ -49,7 +49,7 @@ struct Model {
     items: Vec<Past>,
     accepted: usize,
     polls: Vec<Waiter>,
-    offers: Vec<(Waiter, Letter)>,
+    offers: Vec<(Waiter, Vec<Letter>)>,
     in_flight: Vec<Past>,
     leased: Vec<(Past, Term)>,
     choices: u32,
@@ -75,10 +75,10 @@ impl Model {
         self.items.iter().map(|past| past.item.bytes).sum()
     }
 
-    fn fits(&self, item: &Letter) -> bool {
+    fn fits(&self, items: &[Letter]) -> bool {
         let leased: usize = self.leased.iter().map(|(past, _)| past.item.bytes).sum();
-        self.items.len() + self.leased.len() < self.config.messages
-            && self.bytes() + leased + item.bytes <= self.config.bytes
+        self.items.len() + self.leased.len() + items.len() <= self.config.messages
+            && self.bytes() + leased + weight(items) <= self.config.bytes
     }
 
     fn may_wait(&self) -> bool {
@@ -185,9 +185,13 @@ impl Model {
                     .sort_by_key(|past| (past.item.priority, past.seq));
                 let past = self.items.remove(0);
                 self.bury(past, Cause::Evicted);
-            } else if self.offers.first().is_some_and(|(_, item)| self.fits(item)) {
-                let (offer, item) = self.offers.remove(0);
-                self.accept(item, now);
+            } else if self
+                .offers
+                .first()
+                .is_some_and(|(_, items)| self.fits(items))
+            {
+                let (offer, items) = self.offers.remove(0);
+                items.into_iter().for_each(|item| self.accept(item, now));
                 self.events.push(Event::Accepted(offer.id));
             } else {
                 return;
@@ -195,19 +199,19 @@ impl Model {
         }
     }
 
-    fn offer(&mut self, item: Letter, waiter: Option<Waiter>, now: i64) -> Answer {
-        if item.bytes > self.config.bytes {
+    fn offer(&mut self, items: Vec<Letter>, waiter: Option<Waiter>, now: i64) -> Answer {
+        if items.len() > self.config.messages || weight(&items) > self.config.bytes {
             return Answer::TooLarge;
         }
-        if self.config.kind == Kind::Circular || (self.offers.is_empty() && self.fits(&item)) {
-            self.accept(item, now);
+        if self.config.kind == Kind::Circular || (self.offers.is_empty() && self.fits(&items)) {
+            items.into_iter().for_each(|item| self.accept(item, now));
             return Answer::Done;
         }
-        let waiting: usize = self.offers.iter().map(|(_, item)| item.bytes).sum();
+        let waiting: usize = self.offers.iter().map(|(_, items)| weight(items)).sum();
         match waiter {
             None => Answer::Nothing,
-            Some(waiter) if self.may_wait() && waiting + item.bytes <= self.config.bytes => {
-                self.offers.push((waiter, item));
+            Some(waiter) if self.may_wait() && waiting + weight(&items) <= self.config.bytes => {
+                self.offers.push((waiter, items));
                 Answer::Waiting
             }
             Some(_) => Answer::Busy,
@@ -225,6 +229,20 @@ impl Model {
                 Answer::Waiting
             }
             Some(_) => Answer::Busy,
+        }
+    }
+
+    fn poll_within(&mut self, bytes: usize, now: i64) -> Answer {
+        let choices = self.choices;
+        match self.next(now) {
+            Some(at) if self.items[at].item.bytes <= bytes => {
+                self.choices = choices;
+                self.poll(None, now)
+            }
+            _ => {
+                self.choices = choices;
+                Answer::Nothing
+            }
         }
     }
 
@@ -328,4 +346,8 @@ impl Model {
         });
         items.chain(leases).min().filter(|&at| at < i64::MAX)
     }
+}
+
+fn weight(items: &[Letter]) -> usize {
+    items.iter().map(|item| item.bytes).sum()
 }

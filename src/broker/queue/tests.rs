@@ -1,3 +1,4 @@
+mod batch;
 mod leases;
 mod lifetimes;
 mod order;
@@ -222,7 +223,7 @@ fn each_item_goes_to_one_poll_in_the_order_of_the_offers() {
 fn a_bounded_queue_of_three_refuses_the_fourth_offer_and_the_third_poll_of_two() {
     let mut bench = Bench::holding(Config::bounded(3), [1, 2, 3]);
     assert_eq!(bench.offer(letter(4), waiter(1, 1)), Offered::Waiting);
-    assert_eq!(bench.cancel(1), Some(Cancelled::Offer(letter(4))));
+    assert_eq!(bench.cancel(1), Some(Cancelled::Offer(vec![letter(4)])));
     assert_eq!(bench.offer(letter(5), TRY), Offered::Full(letter(5)));
     assert_eq!(bench.drain(), [1, 2, 3]);
     assert_eq!(bench.poll(waiter(2, 1)), Polled::Waiting);
@@ -375,7 +376,7 @@ fn nobody_overtakes_an_offer_that_waits() {
     assert_eq!(bench.offer(heavy(2, 5), waiter(2, 1)), Offered::Waiting);
     assert_eq!(bench.offer(heavy(3, 1), TRY), Offered::Full(heavy(3, 1)));
     assert_eq!(bench.offer(heavy(4, 1), waiter(4, 1)), Offered::Waiting);
-    assert_eq!(bench.cancel(2), Some(Cancelled::Offer(heavy(2, 5))));
+    assert_eq!(bench.cancel(2), Some(Cancelled::Offer(vec![heavy(2, 5)])));
     assert_eq!(bench.woken(), [(4, Outcome::Accepted)]);
     assert_eq!(bench.drain(), [1, 4]);
 }
@@ -433,7 +434,7 @@ fn offers_that_wait_hold_no_more_bytes_than_the_queue_may() {
     assert_eq!(bench.offer(heavy(2, 10), waiter(2, 1)), Offered::Waiting);
     let third = heavy(3, 1);
     assert_eq!(bench.offer(third, waiter(3, 1)), Offered::Busy(third));
-    assert_eq!(bench.cancel(2), Some(Cancelled::Offer(heavy(2, 10))));
+    assert_eq!(bench.cancel(2), Some(Cancelled::Offer(vec![heavy(2, 10)])));
     assert_eq!(bench.offer(third, waiter(4, 1)), Offered::Waiting);
 }
 
@@ -449,8 +450,8 @@ fn removing_a_queue_ends_every_wait_and_gives_offers_back() {
     let woken: Vec<_> = woken
         .map(|woken| (woken.waiter.id, woken.outcome))
         .collect();
-    let back = Outcome::Removed(Some(letter(9)));
-    assert_eq!(woken, [(1, Outcome::Removed(None)), (2, back)]);
+    let back = Outcome::Removed(vec![letter(9)]);
+    assert_eq!(woken, [(1, Outcome::Removed(vec![])), (2, back)]);
 }
 
 #[test]

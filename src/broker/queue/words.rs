@@ -108,7 +108,7 @@ impl<T> Delivery<T> {
     }
 }
 
-/// What became of an offer.
+/// What became of an offer of a `T`, which may be several items.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Offered<T> {
     /// Accepted.
@@ -142,8 +142,8 @@ pub(crate) enum Outcome<T> {
     Got(Delivery<T>),
     /// An offer was accepted.
     Accepted,
-    /// The queue is gone. An offer has its item back.
-    Removed(Option<T>),
+    /// The queue is gone. An offer has its items back.
+    Removed(Vec<T>),
 }
 
 /// A wait that has ended.
@@ -198,8 +198,8 @@ impl<T> Default for Effects<T> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Cancelled<T> {
     Poll,
-    /// The item was not accepted.
-    Offer(T),
+    /// The items were not accepted.
+    Offer(Vec<T>),
 }
 
 /// What a queue holds at a moment, and what it has done since it was made.

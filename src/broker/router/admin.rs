@@ -386,6 +386,10 @@ impl Router {
         self.topics.remove(name).is_some()
     }
 
+    pub(in crate::broker) fn topic_names(&self) -> impl Iterator<Item = &str> {
+        self.topics.names()
+    }
+
     pub(in crate::broker) fn has_topic(&self, name: &str) -> bool {
         self.topics.exists(name)
     }
@@ -420,7 +424,7 @@ pub(super) fn check(name: &str) -> Answered<()> {
 }
 
 /// An answer that carries data.
-fn data(request: &Message, value: &Value) -> Answered<Message> {
+pub(super) fn data(request: &Message, value: &Value) -> Answered<Message> {
     let answer = Message::data(request.request_id(), request.subject(), value)
         .and_then(|answer| answer.addressed_to(MessageType::Response, request.destination()))
         .or_else(|error| refused(Status::ServerError, error.to_string()))?;

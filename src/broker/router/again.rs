@@ -45,9 +45,11 @@ impl Key {
             Id::Message(id) => ("id", id.to_string()),
             Id::Request(id) => ("request-id", id.to_string()),
         };
-        json!({ "user": self.user.as_deref(), by: id })
-            .to_string()
-            .into_bytes()
+        let mut key = json!({ "user": self.user.as_deref(), by: id });
+        if self.kind == MessageType::OfferAll {
+            key["all"] = json!(true);
+        }
+        key.to_string().into_bytes()
     }
 
     fn of_log(queue: &str, bytes: &[u8]) -> Option<Self> {
@@ -57,8 +59,14 @@ impl Key {
             Some(id) => Id::Message(id.parse().ok()?),
             None => Id::Request(word("request-id")?.into()),
         };
+        let all = fields.get("all") == Some(&Value::Bool(true));
+        let kind = if all {
+            MessageType::OfferAll
+        } else {
+            MessageType::Offer
+        };
         Some(Self {
-            kind: MessageType::Offer,
+            kind,
             user: word("user").map(Into::into),
             destination: queue.into(),
             id,
@@ -138,10 +146,13 @@ impl Router {
         // Who has lost the right since gets no answer of before.
         match request.kind() {
             MessageType::Request => self.check(session, Action::Execute, name)?,
-            MessageType::Offer => self.check_queue(session, Action::Offer, name)?,
+            MessageType::Offer | MessageType::OfferAll => {
+                self.check_queue(session, Action::Offer, name)?;
+            }
             MessageType::Publish => self.check(session, Action::Publish, name)?,
             kind => {
-                let text = format!("dedupe is for REQUEST, OFFER and PUBLISH, not {kind}");
+                let text =
+                    format!("dedupe is for REQUEST, OFFER, OFFER_ALL and PUBLISH, not {kind}");
                 return refused(Status::BadRequest, text);
             }
         }
@@ -201,7 +212,8 @@ impl Router {
             return;
         };
         let requests = &mut self.window.requests;
-        let durable = kept && request.kind() == MessageType::Offer && request.is_durable();
+        let offer = matches!(request.kind(), MessageType::Offer | MessageType::OfferAll);
+        let durable = kept && offer && request.is_durable();
         if durable && let Some(journal) = &mut self.journal {
             journal.recognise(&key.destination, now.ms, &key.to_log());
         }

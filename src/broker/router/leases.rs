@@ -10,7 +10,9 @@ use super::{Answered, Entry, InTransit, Now, Outputs, Router, refused};
 use crate::broker::auth::Action;
 use crate::broker::message::limits::{MAX_HEADER_BYTES, MAX_HEADERS};
 use crate::broker::message::{Message, MessageType, Status};
-use crate::broker::queue::{Config, Kind, PRIORITIES, Queue, SessionId, Term, Token, Verdict};
+use crate::broker::queue::{
+    Config, Delivery, Kind, PRIORITIES, Queue, SessionId, Term, Token, Verdict,
+};
 
 /// Milliseconds of the longest lease: a day.
 const LONGEST_LEASE: i64 = 24 * 3600 * 1000;
@@ -184,8 +186,11 @@ impl Router {
                 Term::Session(session)
             }
         };
-        queue.lease(item.delivery, term);
-        self.alarms.set(&item.queue, queue.next_event(), now);
+        let (name, deliveries) = item.into_parts();
+        for delivery in deliveries {
+            queue.lease(delivery, term);
+        }
+        self.alarms.set(&name, queue.next_event(), now);
     }
 
     /// Looks at the queues in which something is due.
@@ -219,7 +224,11 @@ fn verdict(request: &Message) -> Answered<Verdict> {
 }
 
 /// A header that is a number.
-fn number(request: &Message, key: &str, allowed: RangeInclusive<i64>) -> Answered<Option<i64>> {
+pub(super) fn number(
+    request: &Message,
+    key: &str,
+    allowed: RangeInclusive<i64>,
+) -> Answered<Option<i64>> {
     let Some(text) = request.header(key) else {
         return Ok(None);
     };
@@ -266,9 +275,9 @@ pub(super) fn offered_number<N: std::str::FromStr>(message: &Message, key: &str)
 }
 
 /// Tells a client of the lease that it has.
-pub(super) fn with_lease(message: Message, item: &InTransit) -> Message {
-    let token = item.delivery.token().to_string();
-    let attempts = item.delivery.attempts().to_string();
+pub(super) fn with_lease(message: Message, delivery: &Delivery<Entry>) -> Message {
+    let token = delivery.token().to_string();
+    let attempts = delivery.attempts().to_string();
     let told = message
         .clone()
         .with_header("lease-token", &token)

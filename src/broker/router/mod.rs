@@ -26,12 +26,16 @@ use crate::protocols::IdMap;
 mod access;
 mod admin;
 mod again;
+mod batches;
 mod dead_letters;
 mod functions;
 mod leases;
 mod limits;
 mod publishing;
 mod queues;
+mod stats;
+#[cfg(test)]
+mod tests;
 
 pub(super) use access::{BEFORE_LOGIN, Credentials};
 pub(super) use admin::{QueueStatus, most_bytes};
@@ -40,6 +44,7 @@ pub(super) use functions::{Handler, OwnHandler, Returned};
 pub(super) use leases::fenced;
 pub(super) use limits::Limits;
 pub(super) use publishing::Publication;
+pub use stats::Stats;
 
 /// The time, on both clocks.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +66,9 @@ impl Entry {
         Self { message, charge }
     }
 }
+
+/// Why nobody waits any more.
+const CLOSES: &str = "the broker closes";
 
 /// The priority of what says nothing of its own.
 const DEFAULT_PRIORITY: u8 = 4;
@@ -87,14 +95,27 @@ impl Item for Entry {
     }
 }
 
-/// An item on its way to a client, and the queue it comes from.
+/// An item on its way to a client, or several, and the queue they come from.
 #[derive(Debug)]
 #[must_use = "the item is lost if the router is not told what became of it"]
 pub(super) struct InTransit {
     pub(super) queue: Arc<str>,
     pub(super) delivery: Delivery<Entry>,
+    /// What goes with it, if the client wants several.
+    rest: Option<Box<batches::Rest>>,
     /// How long its client keeps it once it has it; without, it is the client's for good.
     pub(super) keep: Option<leases::Keep>,
+}
+
+impl InTransit {
+    fn new(queue: Arc<str>, delivery: Delivery<Entry>) -> Self {
+        Self {
+            queue,
+            delivery,
+            rest: None,
+            keep: None,
+        }
+    }
 }
 
 /// Something to do.
@@ -149,6 +170,8 @@ pub(super) struct Router {
     deadlines: BTreeSet<(Instant, WaiterId)>,
     alarms: leases::Alarms,
     last_waiter: WaiterId,
+    /// Nobody may wait any more.
+    closing: bool,
     /// The requests that are not done again.
     window: again::Window,
     effects: Effects<Entry>,
@@ -159,6 +182,8 @@ pub(super) struct Router {
 #[derive(Debug, Default)]
 struct Session {
     identity: access::Identity,
+    /// Whether it wants several messages at once in JSON.
+    json: bool,
     temporary: BTreeSet<Arc<str>>,
     waiting: BTreeSet<WaiterId>,
     /// What it does, if it is an endpoint.
@@ -176,39 +201,6 @@ struct Waiting {
     queue: Arc<str>,
     until: Option<Instant>,
     _charge: Charge,
-}
-
-/// What the broker has done since it was started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Requests received, but for those with which clients begin.
-    pub requests: u64,
-    /// Requests that were answered with something else than OK.
-    pub failed: u64,
-    /// Messages published.
-    pub published: u64,
-    /// Copies of publications for subscribers.
-    pub delivered: u64,
-    /// Items that expired in a queue.
-    pub expired: u64,
-    /// Items that a circular queue let go.
-    pub evicted: u64,
-    /// Items that were rejected, or tried too often.
-    pub failed_items: u64,
-    /// Items that went into the queue for dead letters of their queue.
-    pub dead_letters: u64,
-    /// Items that should have, but there was no room.
-    pub dead_letters_lost: u64,
-    /// Function calls.
-    pub calls: u64,
-    /// Requests that were not done because they had been made before.
-    pub duplicates: u64,
-    /// Bytes of all messages that are held at this moment: in queues, for calls, and for clients that are slow to read.
-    pub held_bytes: usize,
-    /// Requests that were refused because that would have become more than
-    /// [`max_memory`](super::BrokerOptions::max_memory).
-    pub refused_for_memory: u64,
 }
 
 /// Why a request is refused: the status of the answer, and its text.
@@ -235,6 +227,7 @@ impl Router {
             deadlines: BTreeSet::new(),
             alarms: leases::Alarms::default(),
             last_waiter: 0,
+            closing: false,
             window: again::Window::new(limits.dedupe),
             effects: Effects::default(),
             stats: Stats::default(),
@@ -380,7 +373,9 @@ impl Router {
     ) -> Answered<Option<Message>> {
         match request.kind() {
             MessageType::Offer => self.offer(session, request, now),
-            MessageType::Poll => self.poll(session, request, now, out),
+            MessageType::OfferAll => self.offer_all(session, request, now),
+            MessageType::Poll | MessageType::PollUpTo => self.poll(session, request, now, out),
+            MessageType::AckAll => self.end_leases(session, request, now),
             MessageType::Ack | MessageType::Nack | MessageType::Extend => {
                 self.end_lease(session, request, now)
             }
@@ -453,9 +448,10 @@ impl Router {
         self.carry_out(now, out);
     }
 
-    /// Ends all waits, because the broker closes.
+    /// Ends all waits, because the broker closes. What comes after this does not wait either.
     pub(super) fn interrupt(&mut self, now: Now, out: &mut Outputs) {
-        let why = (Status::QueueAccessInterrupted, "the broker closes");
+        self.closing = true;
+        let why = (Status::QueueAccessInterrupted, CLOSES);
         let waiters: Vec<WaiterId> = self.waiting.keys().copied().collect();
         for waiter in waiters {
             self.give_up(waiter, Some(why), now, out);
@@ -491,7 +487,9 @@ impl Router {
         }
         self.look_at(&waiting.queue, now);
         let (status, text) = why.unwrap_or_else(|| match waiting.request.kind() {
-            MessageType::Poll => (Status::QueueEmpty, "nothing came into the queue in time"),
+            MessageType::Poll | MessageType::PollUpTo => {
+                (Status::QueueEmpty, "nothing came into the queue in time")
+            }
             _ => (Status::QueueFull, "no room came up in the queue in time"),
         });
         let answer = waiting.request.reply(status, text);
@@ -501,6 +499,9 @@ impl Router {
 
     /// Registers a request that is to wait.
     fn wait(&mut self, session: SessionId) -> Answered<Waiter> {
+        if self.closing {
+            return refused(Status::QueueAccessInterrupted, CLOSES);
+        }
         let most = self.limits.waiting;
         let Some(known) = self.sessions.get_mut(&session) else {
             return refused(Status::ServerError, "the session is over");
@@ -586,11 +587,7 @@ impl Router {
         let request = &waiting.request;
         let answer = match outcome {
             Outcome::Got(delivery) => {
-                let item = InTransit {
-                    queue: waiting.queue,
-                    delivery,
-                    keep: None,
-                };
+                let item = InTransit::new(waiting.queue, delivery);
                 // It may have lost the right while it waited.
                 match self.check_queue(waiting.session, Action::Poll, &item.queue) {
                     Ok(()) => return self.hand_out(waiting.session, request, item, now, out),

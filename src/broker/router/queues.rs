@@ -1,12 +1,17 @@
 //! Offers and polls.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use super::batches::wanted;
 use super::leases::{Keep, check_offer, with_lease};
 use super::{Answered, Entry, InTransit, Now, Output, Outputs, Router, refused};
 use crate::broker::auth::Action;
-use crate::broker::message::{Message, Status};
-use crate::broker::queue::{Offered, Polled, Queue, SessionId, Waiter};
+use crate::broker::message::{Message, MessageType, Status};
+use crate::broker::queue::{Item, Offered, Polled, Queue, SessionId, Token, Waiter};
+
+/// Who waits, and until when if there is an end.
+type InLine = (Waiter, Option<Instant>);
 
 impl Router {
     pub(super) fn offer(
@@ -17,28 +22,53 @@ impl Router {
     ) -> Answered<Option<Message>> {
         check_offer(request)?;
         let ends = self.lease_to_end(session, request)?;
-        let (name, mut waiter) = self.line_up(session, Action::Offer, request, now)?;
+        let (name, mut line) = self.line_up(session, Action::Offer, request, now)?;
         if ends.is_some() {
             // The lease may be over by when there is room.
-            waiter = None;
+            line = None;
         }
         let kept = ["ack-queue", "ack-token"]
             .into_iter()
             .fold(request.clone(), |message, key| message.without_header(key));
         let item = Entry::new(kept, self.charge(request)?);
+        self.check_log(&name, request.is_durable())?;
         let Some(queue) = self.queues.get_mut(&name) else {
             return refused(Status::QueueNotFound, not_found(&name));
         };
+        let waiter = line.map(|(waiter, _)| waiter);
+        let offered = queue.offer(item, waiter, now.ms, &mut self.effects);
+        self.alarms.set(&name, queue.next_event(), now);
+        let size = |item: &Entry| (1, item.bytes());
+        self.offered(&offered, size, request, name, line, ends, now)
+    }
+
+    /// Refuses durable messages for a durable queue if the log has no room.
+    pub(super) fn check_log(&self, queue: &str, durable: bool) -> Answered<()> {
         if let Some(journal) = &self.journal
-            && queue.config().durable
-            && request.is_durable()
+            && durable
+            && self
+                .queues
+                .get(queue)
+                .is_some_and(|queue| queue.config().durable)
         {
             journal.check_room()?;
         }
-        let until = waiter.map(|(_, until)| until);
-        let waiter = waiter.map(|(waiter, _)| waiter);
-        let offered = queue.offer(item, waiter, now.ms, &mut self.effects);
-        self.alarms.set(&name, queue.next_event(), now);
+        Ok(())
+    }
+
+    /// What becomes of an offer, and of the lease that ends with it. `sizes` says how many messages it is of, and of how
+    /// many bytes.
+    #[expect(clippy::too_many_arguments, reason = "it is the end of two functions")]
+    pub(super) fn offered<T>(
+        &mut self,
+        offered: &Offered<T>,
+        sizes: impl FnOnce(&T) -> (usize, usize),
+        request: &Message,
+        name: Arc<str>,
+        line: Option<InLine>,
+        ends: Option<(Arc<str>, Token)>,
+        now: Now,
+    ) -> Answered<Option<Message>> {
         match offered {
             Offered::Done => {
                 if let Some((from, token)) = ends
@@ -51,7 +81,7 @@ impl Router {
                 Ok(Some(request.reply(Status::Ok, "")))
             }
             Offered::Waiting => {
-                if let (Some(waiter), Some(until)) = (waiter, until) {
+                if let Some((waiter, until)) = line {
                     self.remember(waiter, name, request.clone(), until);
                 }
                 Ok(None)
@@ -61,14 +91,23 @@ impl Router {
                 Status::RetryLater,
                 format!("too many clients wait at the queue {name}"),
             ),
-            Offered::TooLarge(Entry { message, .. }) => refused(
-                Status::BadRequest,
-                format!(
-                    "a message of {} bytes, and the queue {name} holds {} in all",
-                    message.size().total,
-                    queue.config().bytes
-                ),
-            ),
+            Offered::TooLarge(items) => {
+                let (count, bytes) = sizes(items);
+                let config = self.queues.get(&name).map(Queue::config);
+                let (most, most_bytes) =
+                    config.map_or((0, 0), |config| (config.messages, config.bytes));
+                let text = if count == 1 {
+                    format!(
+                        "a message of {bytes} bytes, and the queue {name} holds {most_bytes} in all"
+                    )
+                } else {
+                    format!(
+                        "{count} messages of {bytes} bytes together, and the queue {name} holds {most} of \
+                         {most_bytes} in all"
+                    )
+                };
+                refused(Status::BadRequest, text)
+            }
         }
     }
 
@@ -79,7 +118,7 @@ impl Router {
         now: Now,
         out: &mut Outputs,
     ) -> Answered<Option<Message>> {
-        let (name, waiter) = self.line_up(session, Action::Poll, request, now)?;
+        let (name, line) = self.line_up(session, Action::Poll, request, now)?;
         if request.is_oneway() {
             return refused(Status::BadRequest, "a poll has to be answered");
         }
@@ -88,22 +127,18 @@ impl Router {
         };
         check_owner(queue, session, &name)?;
         Keep::wanted(session, request, queue.config())?;
-        let until = waiter.map(|(_, until)| until);
-        let waiter = waiter.map(|(waiter, _)| waiter);
+        wanted(request)?;
+        let waiter = line.map(|(waiter, _)| waiter);
         let polled = queue.poll(waiter, now.ms, &mut self.effects);
         self.alarms.set(&name, queue.next_event(), now);
         match polled {
             Polled::Item(delivery) => {
-                let item = InTransit {
-                    queue: name,
-                    delivery,
-                    keep: None,
-                };
+                let item = InTransit::new(name, delivery);
                 self.hand_out(session, request, item, now, out);
                 Ok(None)
             }
             Polled::Waiting => {
-                if let (Some(waiter), Some(until)) = (waiter, until) {
+                if let Some((waiter, until)) = line {
                     self.remember(waiter, name, request.clone(), until);
                 }
                 Ok(None)
@@ -131,14 +166,13 @@ impl Router {
     }
 
     /// The queue that a request is about, and who waits for it until when, if it may wait.
-    #[expect(clippy::type_complexity, reason = "it is taken apart at once")]
-    fn line_up(
+    pub(super) fn line_up(
         &mut self,
         session: SessionId,
         action: Action,
         request: &Message,
         now: Now,
-    ) -> Answered<(Arc<str>, Option<(Waiter, Option<std::time::Instant>)>)> {
+    ) -> Answered<(Arc<str>, Option<InLine>)> {
         let Some(name) = request.destination() else {
             return refused(Status::BadRequest, "no queue is named");
         };
@@ -166,17 +200,22 @@ impl Router {
         if !self.sessions.contains_key(&session) {
             return self.undelivered(item, now, out);
         }
-        let mut message = item.delivery.item().message.clone();
         let config = self.queues.get(&item.queue).map(Queue::config);
         // A poll that asks for something unusable was refused when it came.
         let keep = config.and_then(|config| Keep::wanted(session, request, config).ok());
         item.keep = keep.flatten();
-        if item.keep.is_some() {
-            message = with_lease(message, &item);
-        }
+        let message = if request.kind() == MessageType::PollUpTo {
+            self.gather(session, request, &mut item, now)
+        } else {
+            let mut message = item.delivery.item().message.clone();
+            if item.keep.is_some() {
+                message = with_lease(message, &item.delivery);
+            }
+            message.into_response(request.id(), Status::Ok)
+        };
         out.push(Output::Answer {
             session,
-            message: message.into_response(request.id(), Status::Ok),
+            message,
             item: Some(item),
         });
     }
@@ -186,15 +225,18 @@ impl Router {
         if let Some(keep) = item.keep {
             self.leased(item, keep, now);
         } else if let Some(queue) = self.queues.get_mut(&item.queue) {
-            queue.acknowledge(item.delivery);
+            for delivery in item.into_parts().1 {
+                queue.acknowledge(delivery);
+            }
         }
     }
 
     /// An item has not reached its client: it goes back to its place.
     pub(in crate::broker) fn undelivered(&mut self, item: InTransit, now: Now, out: &mut Outputs) {
-        if let Some(queue) = self.queues.get_mut(&item.queue) {
-            queue.put_back(item.delivery, now.ms, &mut self.effects);
-            self.alarms.set(&item.queue, queue.next_event(), now);
+        let (name, deliveries) = item.into_parts();
+        if let Some(queue) = self.queues.get_mut(&name) {
+            queue.put_all_back(deliveries, now.ms, &mut self.effects);
+            self.alarms.set(&name, queue.next_event(), now);
             self.carry_out(now, out);
         }
     }

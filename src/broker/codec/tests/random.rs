@@ -6,6 +6,7 @@ use std::env;
 use proptest::prelude::*;
 
 use super::*;
+use crate::broker::batch;
 
 const CASES: u64 = 100_000;
 
@@ -176,6 +177,8 @@ fn accepted_or_refused(bytes: Vec<u8>) -> bool {
         Ok((message, _)) => {
             let again = encode(&message, Encoding::Binary);
             assert_eq!(decode(again), Ok((message.clone(), Encoding::Binary)));
+            // Whatever it is, what it carries can be read or not.
+            let _ = (batch::unpack(&message), batch::tokens(&message));
             let json = decode(encode(&message, Encoding::Json)).unwrap().0;
             assert!(says_the_same(&message, &json), "{message:?}");
             true

@@ -9,7 +9,9 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
+    /// Of so many items, which are alike.
     Offer {
+        count: usize,
         bytes: usize,
         /// Milliseconds from now, which may be none.
         lives: Option<i64>,
@@ -21,9 +23,13 @@ enum Step {
     Poll {
         waits_as: Option<SessionId>,
     },
+    /// An item of so many bytes at most.
+    PollWithin(usize),
     /// Of the items in flight, by a number modulo how many there are.
     Acknowledge(usize),
     PutBack(usize),
+    /// All of them, the newest first.
+    PutAllBack,
     /// For so many milliseconds, or a session.
     Lease(usize, Result<i64, SessionId>),
     /// Of all tokens there were, by a number modulo how many they are.
@@ -50,15 +56,18 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let term = prop_oneof![2 => (1..20_i64).prop_map(Ok), 1 => (0..4_u64).prop_map(Err)];
     let any = any::<usize>;
+    let count = prop_oneof![3 => Just(1_usize), 1 => 2..5_usize];
     prop_oneof![
-        12 => (0..12_usize, lives, proptest::bool::ANY, priority, delay, session()).prop_map(
-            |(bytes, lives, durable, priority, delay, waits_as)| {
-                Step::Offer { bytes, lives, durable, priority, delay, waits_as }
+        12 => (count, 0..12_usize, lives, proptest::bool::ANY, priority, delay, session()).prop_map(
+            |(count, bytes, lives, durable, priority, delay, waits_as)| {
+                Step::Offer { count, bytes, lives, durable, priority, delay, waits_as }
             },
         ),
         9 => session().prop_map(|waits_as| Step::Poll { waits_as }),
+        3 => (0..12_usize).prop_map(Step::PollWithin),
         2 => any().prop_map(Step::Acknowledge),
         2 => any().prop_map(Step::PutBack),
+        1 => Just(Step::PutAllBack),
         6 => (any(), term).prop_map(|(number, term)| Step::Lease(number, term)),
         2 => any().prop_map(Step::Finish),
         3 => (any(), verdict).prop_map(|(number, verdict)| Step::Reject(number, verdict)),
@@ -173,6 +182,7 @@ impl Pair {
         let stale = |result: Result<(), Stale>| result.map_or(Answer::Stale, |()| Answer::Done);
         match step {
             Step::Offer {
+                count,
                 bytes,
                 lives,
                 durable,
@@ -181,24 +191,25 @@ impl Pair {
                 waits_as,
             } => {
                 let waiter = self.waiter(waits_as);
-                self.next_name += 1;
-                let item = Letter {
-                    name: self.next_name,
-                    bytes,
-                    expires_at: lives.map(|lives| now + lives),
-                    durable,
-                    priority,
-                    delay,
+                let items = (0..count).map(|_| {
+                    self.next_name += 1;
+                    Letter {
+                        name: self.next_name,
+                        bytes,
+                        expires_at: lives.map(|lives| now + lives),
+                        durable,
+                        priority,
+                        delay,
+                    }
+                });
+                let items: Vec<Letter> = items.collect();
+                let answer = if let [item] = *items {
+                    outcome(self.queue.offer(item, waiter, now, effects), &item)
+                } else {
+                    let offered = self.queue.offer_all(items.clone(), waiter, now, effects);
+                    outcome(offered, &items)
                 };
-                let answer = match self.queue.offer(item, waiter, now, effects) {
-                    Offered::Done => Answer::Done,
-                    Offered::Waiting => Answer::Waiting,
-                    Offered::Full(back) if back == item => Answer::Nothing,
-                    Offered::Busy(back) if back == item => Answer::Busy,
-                    Offered::TooLarge(back) if back == item => Answer::TooLarge,
-                    other => panic!("{other:?}"),
-                };
-                (answer, self.model.offer(item, waiter, now))
+                (answer, self.model.offer(items, waiter, now))
             }
             Step::Poll { waits_as } => {
                 let waiter = self.waiter(waits_as);
@@ -213,6 +224,24 @@ impl Pair {
                     Polled::Busy => Answer::Busy,
                 };
                 (answer, self.model.poll(waiter, now))
+            }
+            Step::PollWithin(bytes) => {
+                let answer = match self.queue.poll_within(bytes, now, effects) {
+                    Some(delivery) => {
+                        let answer = Answer::Item(delivery.item().name, delivery.attempts());
+                        self.in_flight.push(delivery);
+                        answer
+                    }
+                    None => Answer::Nothing,
+                };
+                (answer, self.model.poll_within(bytes, now))
+            }
+            Step::PutAllBack => {
+                let all = std::mem::take(&mut self.in_flight);
+                let names: Vec<u32> = all.iter().map(|delivery| delivery.item().name).collect();
+                self.queue.put_all_back(all.into_iter().rev(), now, effects);
+                names.into_iter().for_each(|name| self.model.put_back(name));
+                (Answer::Done, Answer::Done)
             }
             Step::Acknowledge(number) => {
                 if let Some(delivery) = self.some_in_flight(number) {
@@ -404,6 +433,17 @@ impl Pair {
         let alive: BTreeSet<u32> = alive.map(|item| item.name).collect();
         let kept: BTreeSet<u32> = self.log.kept().iter().map(|(_, item)| item.name).collect();
         assert_eq!(kept, alive);
+    }
+}
+
+fn outcome<T: PartialEq + fmt::Debug>(offered: Offered<T>, items: &T) -> Answer {
+    match offered {
+        Offered::Done => Answer::Done,
+        Offered::Waiting => Answer::Waiting,
+        Offered::Full(back) if back == *items => Answer::Nothing,
+        Offered::Busy(back) if back == *items => Answer::Busy,
+        Offered::TooLarge(back) if back == *items => Answer::TooLarge,
+        other => panic!("{other:?}"),
     }
 }
 
