@@ -33,8 +33,9 @@ SECTIONS = {
     ),
     "queue": (
         "Through a queue",
-        "Each message counts once, when it was put in and taken out. `wirebird` is its client in tasks of tokio,"
-        " `wirebird-bare` the same protocol written by hand, as those of the others are. redis: LPUSH and RPOP."
+        "Each message counts once, when it was put in and taken out. `wirebird` is its client, which"
+        " offers and polls several in one request; `wirebird-tasks` is the same client in tasks of tokio, each with one"
+        " message at a time, and `wirebird-bare` the same protocol written by hand, as those of the others are. redis: LPUSH and RPOP."
         " `nats-request`: request and empty reply. `nats-group`: a queue group, with no acknowledgement.",
     ),
     "fan": ("Publish to many", "Deliveries per second, with nothing lost."),

@@ -15,6 +15,7 @@ from suite import BrokerCase
 SERVERS = {
     "wirebird": "wirebird",
     "wirebird-bare": "wirebird",
+    "wirebird-tasks": "wirebird",
     "plain": "wirebird",
     "redis": "redis",
     "nats": "nats",
@@ -71,7 +72,7 @@ class Server:
         if case.pattern == "durable":
             command += ["--data-dir", self.data]
             if case.sync != "always":
-                command += ["--sync", case.sync]
+                command += ["--log-sync", "1s"]
         return command
 
     def redis(self, program: Path, case: BrokerCase) -> list[str | Path]:

@@ -52,15 +52,44 @@ impl Work for Requests {
     }
 }
 
-/// A window of tasks, each of which offers and polls.
+/// A window of offers in one request, and polls of as many.
 pub struct Queue {
+    client: Client,
+    messages: Vec<Message>,
+}
+
+impl Queue {
+    pub fn new(args: &Args, _: usize) -> Result<Self> {
+        let client = connect(args)?;
+        client.create_queue(QUEUE, CAPACITY, QueueType::Bounded)?;
+        Ok(Self {
+            client,
+            messages: vec![message(args)?; args.window],
+        })
+    }
+}
+
+impl Work for Queue {
+    fn round(&mut self) -> Result<u64> {
+        let (queue, none) = (QUEUE, Duration::ZERO);
+        self.client.offer_all(queue, &self.messages, none)?;
+        let mut left = self.messages.len();
+        while left > 0 {
+            left -= self.client.poll_up_to(queue, left, none)?.len();
+        }
+        Ok(self.messages.len() as u64)
+    }
+}
+
+/// A window of tasks, each of which offers and polls.
+pub struct Tasks {
     client: Client,
     message: Message,
     window: usize,
     runtime: Runtime,
 }
 
-impl Queue {
+impl Tasks {
     pub fn new(args: &Args, _: usize) -> Result<Self> {
         let client = connect(args)?;
         client.create_queue(QUEUE, CAPACITY, QueueType::Bounded)?;
@@ -73,7 +102,7 @@ impl Queue {
     }
 }
 
-impl Work for Queue {
+impl Work for Tasks {
     fn round(&mut self) -> Result<u64> {
         /// What a task does before the others are waited for.
         const TURNS: usize = 16;

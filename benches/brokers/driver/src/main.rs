@@ -99,6 +99,7 @@ fn work(args: &Args) -> Result<()> {
     let figures = match (args.peer.as_str(), args.work.as_str()) {
         ("wirebird", "requests") => load::run(args, client::Requests::new)?,
         ("wirebird", "queue") => load::run(args, client::Queue::new)?,
+        ("wirebird-tasks", "queue") => load::run(args, client::Tasks::new)?,
         ("wirebird", "durable") => load::run(args, client::Durable::new)?,
         ("wirebird-bare", "queue") => load::run(args, bare::Queue::new)?,
         ("redis", "queue") => load::run(args, redis::Queue::new)?,
