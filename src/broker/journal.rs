@@ -77,7 +77,8 @@ impl Journal {
         })?;
         let mut inner = options.inner().clone();
         inner.dedupe_window = window;
-        let recovered = Recovered::open(Arc::new(disk), inner)?;
+        let within = |error: WalError| error.within(directory);
+        let recovered = Recovered::open(Arc::new(disk), inner).map_err(within)?;
         let batch: Arc<Mutex<Batch>> = Arc::default();
         let mut numbers = HashMap::new();
         let mut queues = HashMap::new();
@@ -97,7 +98,7 @@ impl Journal {
         }
         let mut unreadable = 0;
         let mut offers = Vec::new();
-        recovered.entries(|entry| match entry {
+        let restore = |entry: Kept<'_>| match entry {
             Kept::Item {
                 queue,
                 item,
@@ -124,11 +125,12 @@ impl Journal {
                     });
                 }
             }
-        })?;
+        };
+        recovered.entries(restore).map_err(within)?;
         offers.sort_by_key(|offer| offer.at);
         let mut report = recovered.report().clone();
         report.unreadable = unreadable;
-        let log = Arc::new(recovered.start(Box::new(told))?);
+        let log = Arc::new(recovered.start(Box::new(told)).map_err(within)?);
         let journal = Self {
             log,
             batch,

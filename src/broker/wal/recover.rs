@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::error::{WalError, io_error};
+use super::error::{DIRECTORY, WalError, io_error};
 use super::format::{SegmentHeader, segment_name, segment_number};
 use super::live::Live;
 use super::operation::{ItemMeta, Operation, Operations};
@@ -50,7 +50,7 @@ impl Recovered {
         options.check()?;
         let lock = storage.lock().map_err(|locked| match locked {
             Locked::By(pid) => WalError::InUse { pid },
-            Locked::Io(error) => io_error("lock", "the directory")(error),
+            Locked::Io(error) => io_error("lock", DIRECTORY)(error),
         })?;
         let survey = survey(&*storage, options.key.as_ref(), &mut |_| {})?;
         if let Some(damage) = survey.report.damage.first()
@@ -125,9 +125,7 @@ impl Recovered {
                 damage.side_file = Some(to);
             }
         }
-        storage
-            .sync_dir()
-            .map_err(io_error("sync", "the directory"))?;
+        storage.sync_dir().map_err(io_error("sync", DIRECTORY))?;
         for header in &self.survey.headless {
             let name = segment_name(header.segment);
             let file = storage.open(&name).map_err(io_error("open", &name))?;
@@ -144,9 +142,7 @@ impl Recovered {
             let name = segment_name(number);
             storage.remove(&name).map_err(io_error("remove", &name))?;
         }
-        storage
-            .sync_dir()
-            .map_err(io_error("sync", "the directory"))
+        storage.sync_dir().map_err(io_error("sync", DIRECTORY))
     }
 
     /// The records that the next segment has to say are missing.
@@ -225,7 +221,7 @@ impl Kept {
 // ---- side files ----
 
 fn free_name(storage: &dyn Storage, segment: &str, offset: u64) -> Result<String, WalError> {
-    let names = storage.list().map_err(io_error("list", "the directory"))?;
+    let names = storage.list().map_err(io_error("list", DIRECTORY))?;
     let stem = segment.trim_end_matches(".wal");
     let mut name = format!("quarantine-{stem}-{offset}");
     let mut count = 1;

@@ -2,7 +2,7 @@
 //!
 //! The survey only reads. It goes over all segments once, one in memory at a time, and applies what is sound.
 
-use super::error::{UnknownPart, WalError, io_error};
+use super::error::{DIRECTORY, UnknownPart, WalError, io_error};
 use super::format::{
     HeaderRead, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader, mark, segment_name,
     segment_number,
@@ -115,7 +115,7 @@ pub(super) fn survey(
 }
 
 fn candidates(storage: &dyn Storage) -> Result<Vec<Candidate>, WalError> {
-    let names = storage.list().map_err(io_error("list", "the directory"))?;
+    let names = storage.list().map_err(io_error("list", DIRECTORY))?;
     let mut numbers: Vec<u64> = names
         .iter()
         .filter_map(|name| segment_number(name))
