@@ -84,18 +84,19 @@ impl Recovered {
         })
     }
 
-    /// Reads the segments again and passes on what is live, in the order of the log: items of a queue come in the order
+    /// Reads the segments that hold something again, one in memory at a time, and passes on what is live, in the order of the log: items of a queue come in the order
     /// of their numbers, but for those that were moved when segments were cleared.
     pub(crate) fn entries(&self, mut each: impl FnMut(Entry<'_>)) -> Result<(), WalError> {
         let mut bytes = Vec::new();
-        for kept in &self.survey.kept {
+        let live = &self.survey.live;
+        for kept in self
+            .survey
+            .kept
+            .iter()
+            .filter(|kept| live.wants(kept.number))
+        {
             kept.load(&*self.storage, &mut bytes)?;
-            kept.entries(
-                &bytes,
-                self.options.key.as_ref(),
-                &self.survey.live,
-                &mut each,
-            );
+            kept.entries(&bytes, self.options.key.as_ref(), live, &mut each);
         }
         Ok(())
     }
