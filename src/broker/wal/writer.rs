@@ -308,14 +308,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what is sealed, and a blank header behind it, which says where it ends.
+    /// Writes what is sealed, and zeros behind it.
     fn flush(&mut self) -> Result<(), Stop> {
         if self.out.is_empty() {
             return Ok(());
         }
         let length = self.out.len();
-        self.out.resize(length + RECORD_HEADER, 0);
         let active = &self.segments.active;
+        let blank = active.blank_behind(length, self.options.sync == SyncPolicy::Always);
+        self.out.resize(length + blank, 0);
         let mut again = true;
         loop {
             match write_all_at(&*active.file, &self.out, active.offset) {
@@ -330,7 +331,7 @@ impl Writer {
                 }
             }
         }
-        self.segments.active.offset += length as u64;
+        self.segments.active.advance(length, blank);
         self.counters.bytes += length as u64;
         self.out.clear();
         self.out.shrink_to(KEEP);
