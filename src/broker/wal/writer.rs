@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{io, thread};
 
 use super::error::{WalError, io_error};
-use super::format::{RECORD_HEADER, SEGMENT_HEADER, SegmentHeader, segment_name};
+use super::format::{LAST_BEGUN, RECORD_HEADER, SEGMENT_HEADER, SegmentHeader, segment_name};
 use super::live::Live;
 use super::log::{Counters, Group, KEEP, Log, Shared, State, Work};
 use super::operation::{Batch, Operations};
@@ -70,6 +70,11 @@ impl Recovered {
         mut self,
         told: Box<dyn Fn() + Send + Sync>,
     ) -> Result<(Writer, Arc<Shared>), WalError> {
+        if self.survey.next_segment.max(self.survey.next_number) > LAST_BEGUN {
+            return Err(WalError::Stopped {
+                reason: format!("its numbers are beyond {LAST_BEGUN}"),
+            });
+        }
         self.put_right()?;
         let gaps = self.gaps();
         let options = self.options;
