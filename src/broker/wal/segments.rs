@@ -359,3 +359,46 @@ fn smaller_if_need_be(storage: &dyn Storage, number: u64, mut length: u64) -> io
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Fake;
+    use super::*;
+
+    #[test]
+    fn zeros_are_written_ahead_once_for_many_short_groups_and_not_beyond_the_end() {
+        let mut active = Spare {
+            number: 1,
+            file: Fake::default().create("file").unwrap(),
+            length: 100_000,
+            written: 0,
+        }
+        .activate(header(), &Options::default());
+        let mut written = 0;
+        let mut ahead = 0;
+        while active.offset + 100 + RECORD_HEADER as u64 <= active.length {
+            let blank = active.blank_behind(100, true);
+            assert!(active.offset + (100 + blank) as u64 <= active.length);
+            ahead += usize::from(blank > RECORD_HEADER);
+            active.advance(100, blank);
+            written += 1;
+        }
+        assert_eq!((written, ahead), (999, 8));
+        active.offset = 0;
+        assert_eq!(active.blank_behind(100, true), RECORD_HEADER);
+        active.written = 0;
+        assert_eq!(active.blank_behind(100, false), RECORD_HEADER);
+        assert_eq!(active.blank_behind(MOST_AHEAD + 1, true), RECORD_HEADER);
+    }
+
+    fn header() -> SegmentHeader {
+        SegmentHeader {
+            encrypted: false,
+            log: [1; 16],
+            segment: 1,
+            first: 1,
+            salt: [0; 16],
+            key_check: [0; 8],
+        }
+    }
+}
