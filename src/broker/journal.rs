@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::budget::Budget;
 use super::codec::{Encoding, decode, encode};
-use super::message::Status;
+use super::dedupe;
+use super::message::{Status, now_ms};
 use super::queue::{Config, Item, Meta, Queue, Store};
 use super::router::{Entry, Refused, configure, fenced};
 use super::wal::{
@@ -22,8 +22,10 @@ use super::wal::{
 use crate::engine::lock;
 
 mod options;
+mod recent;
 
 pub use options::{LogOptions, SyncPolicy};
+use recent::Recent;
 
 /// The log, and what is to be committed next.
 pub(super) struct Journal {
@@ -62,10 +64,11 @@ pub(super) struct KeptOffer {
 }
 
 impl Journal {
-    /// Opens the log of a directory, or makes one. Offers are to be recognised for as long as `window`. `told` is called whenever more is kept, and when the log stops.
+    /// Opens the log of a directory, or makes one. Offers are to be recognised within `dedupe`'s limits. `told`
+    /// is called whenever more is kept, and when the log stops.
     pub(super) fn open(
         options: &LogOptions,
-        window: Duration,
+        dedupe: dedupe::Limits,
         budget: &Budget,
         told: impl Fn() + Send + Sync + 'static,
     ) -> Result<(Self, Restored, Report), WalError> {
@@ -76,8 +79,9 @@ impl Journal {
             error,
         })?;
         let mut inner = options.inner().clone();
-        inner.dedupe_window = window;
-        let recovered = Recovered::open(Arc::new(disk), inner)?;
+        inner.dedupe_window = dedupe.age;
+        let within = |error: WalError| error.within(directory);
+        let recovered = Recovered::open(Arc::new(disk), inner).map_err(within)?;
         let batch: Arc<Mutex<Batch>> = Arc::default();
         let mut numbers = HashMap::new();
         let mut queues = HashMap::new();
@@ -96,8 +100,8 @@ impl Journal {
             queues.insert(queue.number, (name, fenced(made)));
         }
         let mut unreadable = 0;
-        let mut offers = Vec::new();
-        recovered.entries(|entry| match entry {
+        let mut offers = Recent::new(dedupe, now_ms());
+        let restore = |entry: Kept<'_>| match entry {
             Kept::Item {
                 queue,
                 item,
@@ -109,7 +113,7 @@ impl Journal {
                         // It is there, whatever the budget says.
                         let charge = budget.take(message.size().total);
                         let entry = Entry::new(message, charge);
-                        queue.restore(item, entry, from_log(meta));
+                        unreadable += u64::from(!queue.restore(item, entry, from_log(meta)));
                     }
                 }
                 // It stays in the log for a version that can.
@@ -117,18 +121,18 @@ impl Journal {
             },
             Kept::Dedupe { queue, at, key } => {
                 if let Some((name, _)) = queues.get(&queue) {
-                    offers.push(KeptOffer {
+                    offers.add(KeptOffer {
                         queue: name.clone(),
                         at: i64::try_from(at).unwrap_or(i64::MAX),
                         key: key.into(),
                     });
                 }
             }
-        })?;
-        offers.sort_by_key(|offer| offer.at);
+        };
+        recovered.entries(restore).map_err(within)?;
         let mut report = recovered.report().clone();
         report.unreadable = unreadable;
-        let log = Arc::new(recovered.start(Box::new(told))?);
+        let log = Arc::new(recovered.start(Box::new(told)).map_err(within)?);
         let journal = Self {
             log,
             batch,
@@ -137,7 +141,7 @@ impl Journal {
         };
         let restored = Restored {
             queues: queues.into_values().collect(),
-            offers,
+            offers: offers.into_offers(),
         };
         Ok((journal, restored, report))
     }

@@ -84,9 +84,9 @@ impl Broker {
             None => None,
             Some(log) => {
                 let teller = known.clone();
-                let window = options.limits.dedupe.age;
+                let dedupe = options.limits.dedupe;
                 let (journal, restored, report) =
-                    Journal::open(log, window, router.budget(), move || {
+                    Journal::open(log, dedupe, router.budget(), move || {
                         let core = lock(&teller).upgrade();
                         if let Some(core) = core {
                             core.poke();

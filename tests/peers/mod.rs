@@ -351,6 +351,11 @@ impl Running {
         writeln!(stdin, "{line}").expect("the program listens");
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends the program a signal.
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let id = self.child.id().try_into().ok();

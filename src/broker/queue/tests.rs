@@ -1,4 +1,5 @@
 mod batch;
+mod clock;
 mod leases;
 mod lifetimes;
 mod order;
@@ -506,13 +507,4 @@ fn statistics_tell_what_a_queue_holds_and_has_done() {
         ..Stats::default()
     };
     assert_eq!(bench.stats(), expected);
-}
-
-#[test]
-fn a_clock_that_goes_back_makes_no_age_negative() {
-    let mut bench = Bench::new(Config::bounded(1));
-    bench.now = 100;
-    assert_eq!(bench.offer(letter(1), TRY), Offered::Done);
-    bench.now = 40;
-    assert_eq!(bench.stats().oldest_age, Some(0));
 }

@@ -254,3 +254,63 @@ fn duplicate(request: &Message, answer: &Message) -> Message {
     // One that has as many headers as there may be goes without.
     marked.unwrap_or(answer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: i64 = 24 * 3600 * 1000;
+    const NOW: i64 = 20_000 * DAY;
+
+    fn kept(at: i64, id: &str) -> KeptOffer {
+        let key = key(id).to_log();
+        let queue = "jobs".into();
+        KeptOffer { queue, at, key }
+    }
+
+    fn key(id: &str) -> Key {
+        Key {
+            kind: MessageType::Offer,
+            user: None,
+            destination: "jobs".into(),
+            id: Id::Request(id.into()),
+        }
+    }
+
+    fn knows(window: &mut Window, id: &str, now: Now) -> bool {
+        let nobody = Message::answer(Uuid::nil(), Status::Ok, "");
+        let begun = window.requests.begin(key(id), (0, nobody), now.at);
+        match begun {
+            Begun::Done(_) => true,
+            _ => {
+                window.requests.abandon(&key(id));
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn offers_of_a_run_whose_clock_was_ahead_are_recognised_for_a_whole_window() {
+        let limits = dedupe::Limits::default();
+        let mut window = Window::new(limits);
+        let mut now = Now {
+            at: std::time::Instant::now(),
+            ms: NOW,
+        };
+        let offers = [
+            (-3 * DAY, "long ago"),
+            (-1000, "just now"),
+            (3 * DAY, "ahead"),
+        ];
+        let offers = offers.map(|(at, id)| kept(NOW + at, id)).into();
+        window.restore(offers, now);
+        let known = ["long ago", "just now", "ahead"].map(|id| knows(&mut window, id, now));
+        assert_eq!(known, [false, true, true]);
+        // The clock is set; the window is not measured by it.
+        now.ms += 3 * DAY;
+        assert!(knows(&mut window, "just now", now) && knows(&mut window, "ahead", now));
+        now.ms -= 9 * DAY;
+        now.at += limits.age;
+        assert!(!knows(&mut window, "just now", now) && !knows(&mut window, "ahead", now));
+    }
+}

@@ -1,18 +1,18 @@
 //! Why a log cannot be opened, or stopped.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 /// Why a write-ahead log cannot be opened, or stopped.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WalError {
-    /// The system refused; what was tried, and with which file of the directory.
+    /// The system refused; what was tried, and with which file.
     Io {
         /// What was to be done, such as `read`.
         what: &'static str,
-        /// The file's name in the directory.
+        /// The path of the file or the directory; of what a running log does, the name in the directory.
         file: String,
         /// What the system said.
         error: io::Error,
@@ -105,6 +105,23 @@ pub enum KeyFault {
     Content(u64),
     /// Others than its owner may read or write it; its mode.
     Permissions(u32),
+}
+
+/// In place of a file's name: the directory itself.
+pub(super) const DIRECTORY: &str = "the directory";
+
+impl WalError {
+    /// Says of a file where it is.
+    pub(crate) fn within(mut self, directory: &Path) -> Self {
+        if let Self::Io { file, .. } = &mut self {
+            let path = match file.as_str() {
+                DIRECTORY => directory.into(),
+                name => directory.join(name),
+            };
+            *file = path.display().to_string();
+        }
+        self
+    }
 }
 
 pub(super) fn io_error<'a>(

@@ -19,6 +19,13 @@ pub(super) const ALIGN: usize = 8;
 pub(super) const COMPRESSED: u8 = 1;
 pub(super) const ENCRYPTED: u8 = 2;
 
+/// The last number of a segment or record that can be: adding to numbers never overflows. No log gets there, but bytes
+/// may say anything.
+pub(super) const LAST_NUMBER: u64 = u64::MAX >> 1;
+
+/// A log is not written to whose numbers are higher: those that follow would come near to the last.
+pub(super) const LAST_BEGUN: u64 = LAST_NUMBER >> 1;
+
 /// What a segment begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentHeader {
@@ -100,14 +107,15 @@ fn read_copy(bytes: &[u8]) -> HeaderRead {
         if version != VERSION {
             return Some(HeaderRead::Version(version));
         }
-        Some(HeaderRead::Sound(SegmentHeader {
+        let header = SegmentHeader {
             encrypted: take(copy, 10).map(u16::from_le_bytes)? & 1 != 0,
             log: take(copy, 16)?,
             segment: take(copy, 32).map(u64::from_le_bytes)?,
             first: take(copy, 40).map(u64::from_le_bytes)?,
             salt: take(copy, 56)?,
             key_check: take(copy, 72)?,
-        }))
+        };
+        (header.segment.max(header.first) <= LAST_NUMBER).then_some(HeaderRead::Sound(header))
     };
     parsed().unwrap_or(HeaderRead::Damaged)
 }
@@ -147,6 +155,9 @@ impl RecordHeader {
             lag: take(bytes, 20).map(u32::from_le_bytes)?,
             flags: *bytes.get(24)?,
         };
+        if header.number > LAST_NUMBER {
+            return None;
+        }
         let crc = take(bytes, RECORD_HEADER - 4).map(u32::from_le_bytes)?;
         let (head, rest) = bytes.split_at_checked(RECORD_HEADER)?;
         let payload = rest.get(..header.length)?;
@@ -181,7 +192,8 @@ pub(super) fn segment_name(number: u64) -> String {
 pub(super) fn segment_number(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("segment-")?.strip_suffix(".wal")?;
     let sound = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    sound.then(|| digits.parse().ok()).flatten()
+    let number = sound.then(|| digits.parse().ok()).flatten();
+    number.filter(|&number| number <= LAST_NUMBER)
 }
 
 #[cfg(test)]
@@ -220,7 +232,9 @@ mod tests {
     #[test]
     fn names_are_read_as_they_are_written() {
         assert_eq!(segment_number(&segment_name(42)), Some(42));
-        assert_eq!(segment_number(&segment_name(u64::MAX)), Some(u64::MAX));
+        for (number, read) in [(LAST_NUMBER, Some(LAST_NUMBER)), (LAST_NUMBER + 1, None)] {
+            assert_eq!(segment_number(&segment_name(number)), read);
+        }
         for name in ["segment-42.wal", "lock", "segment-0000000000000000004+.wal"] {
             assert_eq!(segment_number(name), None, "{name}");
         }

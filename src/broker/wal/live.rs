@@ -209,6 +209,12 @@ impl Live {
         self.tallies.get(&segment).map_or(0, |tally| tally.live)
     }
 
+    /// Whether anything in the segment has not been settled, or may be a key that counts.
+    pub(super) fn wants(&self, segment: u64) -> bool {
+        let tally = self.tallies.get(&segment);
+        tally.is_some_and(|tally| tally.live > 0 || tally.dedupe_bytes > 0)
+    }
+
     /// Bytes that would be lost with the segment. Of keys, those from before `oldest` do not count.
     pub(super) fn bytes_in(&self, segment: u64, oldest: u64) -> u64 {
         self.tallies

@@ -160,6 +160,8 @@ struct Inner {
     last: u64,
     closing: bool,
     writer_waits: bool,
+    /// Who waits for a ticket. To wake nobody is a system call, too.
+    waiting: usize,
     state: State,
     counters: Counters,
 }
@@ -249,10 +251,12 @@ impl Shared {
                 let reason = reason.clone();
                 return Err(WalError::Stopped { reason });
             }
+            inner.waiting += 1;
             inner = self
                 .done
                 .wait(inner)
                 .unwrap_or_else(PoisonError::into_inner);
+            inner.waiting -= 1;
         }
         Ok(())
     }
@@ -338,9 +342,7 @@ impl Shared {
         let mut inner = self.lock();
         inner.counters = counters;
         self.synced.fetch_max(ticket.0, Ordering::Release);
-        drop(inner);
-        self.done.notify_all();
-        (self.told)();
+        self.tell(inner);
     }
 
     pub(super) fn count(&self, counters: Counters) {
@@ -354,8 +356,15 @@ impl Shared {
         }
         self.full.store(state != State::Running, Ordering::Relaxed);
         inner.state = state;
+        self.tell(inner);
+    }
+
+    fn tell(&self, inner: MutexGuard<'_, Inner>) {
+        let waiting = inner.waiting > 0;
         drop(inner);
-        self.done.notify_all();
+        if waiting {
+            self.done.notify_all();
+        }
         (self.told)();
     }
 }

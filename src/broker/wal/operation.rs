@@ -2,6 +2,8 @@
 //!
 //! Numbers are varints of seven bits to a byte, the lowest first. Reading is total.
 
+use super::format::LAST_NUMBER;
+
 /// One thing that happened to a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -256,7 +258,8 @@ fn parse(tag: u8, mut body: &[u8]) -> Option<Operation<'_>> {
     let from = &mut body;
     if tag == GAP {
         let (first, last) = (varint(from)?, varint(from)?);
-        return (from.is_empty() && first <= last).then_some(Operation::Gap { first, last });
+        let sound = from.is_empty() && first <= last && last <= LAST_NUMBER;
+        return sound.then_some(Operation::Gap { first, last });
     }
     let queue = narrow(from)?;
     let operation = match tag {
@@ -367,7 +370,8 @@ mod tests {
             batch.change(queue, item, attempts, at);
             batch.dedupe(queue, at, &bytes);
             batch.note(&bytes);
-            batch.gap(item.min(at), item.max(at));
+            let (first, last) = (item.min(at) >> 1, item.max(at) >> 1);
+            batch.gap(first, last);
             batch.remove_queue(queue);
             let read: Result<Vec<_>, _> = Operations::new(batch.as_bytes()).collect();
             let read = read.unwrap();
@@ -379,7 +383,7 @@ mod tests {
             prop_assert_eq!(read[3], Operation::ItemChanged { queue, item, attempts, not_before: at });
             prop_assert_eq!(read[4], Operation::Dedupe { queue, at, key: &bytes });
             prop_assert_eq!(read[5], Operation::Note(&bytes));
-            prop_assert_eq!(read[6], Operation::Gap { first: item.min(at), last: item.max(at) });
+            prop_assert_eq!(read[6], Operation::Gap { first, last });
             prop_assert_eq!(read[7], Operation::QueueRemoved { queue });
         }
 

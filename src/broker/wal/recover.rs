@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::error::{WalError, io_error};
+use super::error::{DIRECTORY, WalError, io_error};
 use super::format::{SegmentHeader, segment_name, segment_number};
 use super::live::Live;
 use super::operation::{ItemMeta, Operation, Operations};
@@ -50,7 +50,7 @@ impl Recovered {
         options.check()?;
         let lock = storage.lock().map_err(|locked| match locked {
             Locked::By(pid) => WalError::InUse { pid },
-            Locked::Io(error) => io_error("lock", "the directory")(error),
+            Locked::Io(error) => io_error("lock", DIRECTORY)(error),
         })?;
         let survey = survey(&*storage, options.key.as_ref(), &mut |_| {})?;
         if let Some(damage) = survey.report.damage.first()
@@ -84,18 +84,19 @@ impl Recovered {
         })
     }
 
-    /// Reads the segments again and passes on what is live, in the order of the log: items of a queue come in the order
+    /// Reads the segments that hold something again, one in memory at a time, and passes on what is live, in the order of the log: items of a queue come in the order
     /// of their numbers, but for those that were moved when segments were cleared.
     pub(crate) fn entries(&self, mut each: impl FnMut(Entry<'_>)) -> Result<(), WalError> {
         let mut bytes = Vec::new();
-        for kept in &self.survey.kept {
+        let live = &self.survey.live;
+        for kept in self
+            .survey
+            .kept
+            .iter()
+            .filter(|kept| live.wants(kept.number))
+        {
             kept.load(&*self.storage, &mut bytes)?;
-            kept.entries(
-                &bytes,
-                self.options.key.as_ref(),
-                &self.survey.live,
-                &mut each,
-            );
+            kept.entries(&bytes, self.options.key.as_ref(), live, &mut each);
         }
         Ok(())
     }
@@ -125,9 +126,7 @@ impl Recovered {
                 damage.side_file = Some(to);
             }
         }
-        storage
-            .sync_dir()
-            .map_err(io_error("sync", "the directory"))?;
+        storage.sync_dir().map_err(io_error("sync", DIRECTORY))?;
         for header in &self.survey.headless {
             let name = segment_name(header.segment);
             let file = storage.open(&name).map_err(io_error("open", &name))?;
@@ -144,9 +143,7 @@ impl Recovered {
             let name = segment_name(number);
             storage.remove(&name).map_err(io_error("remove", &name))?;
         }
-        storage
-            .sync_dir()
-            .map_err(io_error("sync", "the directory"))
+        storage.sync_dir().map_err(io_error("sync", DIRECTORY))
     }
 
     /// The records that the next segment has to say are missing.
@@ -225,7 +222,7 @@ impl Kept {
 // ---- side files ----
 
 fn free_name(storage: &dyn Storage, segment: &str, offset: u64) -> Result<String, WalError> {
-    let names = storage.list().map_err(io_error("list", "the directory"))?;
+    let names = storage.list().map_err(io_error("list", DIRECTORY))?;
     let stem = segment.trim_end_matches(".wal");
     let mut name = format!("quarantine-{stem}-{offset}");
     let mut count = 1;

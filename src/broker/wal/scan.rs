@@ -2,6 +2,26 @@
 
 use super::format::{ALIGN, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, record_size};
 
+/// So much is compared with zeros at once.
+const PAGE: usize = 4096;
+static BLANK: [u8; PAGE] = [0; PAGE];
+
+/// As memory is compared: bytes looked at one by one take seconds in a debug build, and segments are mostly blank.
+fn is_blank(page: &[u8]) -> bool {
+    BLANK.get(..page.len()) == Some(page)
+}
+
+/// How long it is without the zeros at its end.
+pub(super) fn used(mut bytes: &[u8]) -> usize {
+    while let Some((rest, page)) = bytes.split_last_chunk::<PAGE>()
+        && is_blank(page)
+    {
+        bytes = rest;
+    }
+    let last = bytes.iter().rposition(|&byte| byte != 0);
+    last.map_or(0, |last| last + 1)
+}
+
 /// A part of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part<'a> {
@@ -53,19 +73,41 @@ impl<'a> Scan<'a> {
 
     fn read(&self, at: usize) -> Option<(RecordHeader, &'a [u8])> {
         let found = RecordHeader::read(self.bytes.get(at..)?, self.mark)?;
-        let fits = found.0.number >= self.expected
-            && self.until.is_none_or(|until| found.0.number < until);
-        fits.then_some(found)
+        self.may_follow(&found.0).then_some(found)
+    }
+
+    fn may_follow(&self, header: &RecordHeader) -> bool {
+        header.number >= self.expected && self.until.is_none_or(|until| header.number < until)
     }
 
     /// Where the next sound record begins that may follow.
     fn search(&self) -> Option<(usize, u64)> {
         let mark = self.mark.to_le_bytes();
-        let start = self.at + ALIGN;
-        let words = self.bytes.get(start..)?.chunks_exact(ALIGN);
-        let marks = words.enumerate().filter(|(_, word)| *word == mark);
-        let mut places = marks.map(|(index, _)| start + index * ALIGN);
-        places.find_map(|at| Some((at, self.read(at)?.0.number)))
+        let mut at = self.at + ALIGN;
+        loop {
+            let rest = self.bytes.get(at..)?;
+            let page = rest.get(..rest.len().min(PAGE))?;
+            if page.len() < ALIGN {
+                return None;
+            }
+            let mut words = page.chunks_exact(ALIGN);
+            let found = if is_blank(page) {
+                None
+            } else {
+                words.position(|word| *word == mark)
+            };
+            let Some(index) = found else {
+                at += page.len().next_multiple_of(ALIGN);
+                continue;
+            };
+            at += index * ALIGN;
+            match RecordHeader::read(self.bytes.get(at..)?, self.mark) {
+                Some((header, _)) if self.may_follow(&header) => return Some((at, header.number)),
+                // Of a former use of the file: what was written since is not inside of it, or it would not be sound.
+                Some((header, _)) => at += record_size(header.length),
+                None => at += ALIGN,
+            }
+        }
     }
 
     fn end(&mut self) -> Part<'a> {
@@ -116,5 +158,69 @@ impl<'a> Iterator for Scan<'a> {
         self.at = to;
         self.expected = next;
         Some(damage)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::seal::Sealer;
+    use super::*;
+
+    const MARK: u64 = 0x0123_4567_89ab_cdef;
+
+    fn put(to: &mut Vec<u8>, number: u64, payload: &[u8]) {
+        Sealer::plain(MARK).seal(to, number, 1, payload);
+    }
+
+    #[test]
+    fn the_zeros_at_the_end_are_not_used() {
+        for (length, zeros) in [(0, 0), (0, 5), (3, 0), (3, 9000), (5000, 4096), (9000, 1)] {
+            let bytes = [vec![7; length], vec![0; zeros]].concat();
+            assert_eq!(used(&bytes), length);
+        }
+    }
+
+    #[test]
+    fn a_record_is_found_behind_pages_of_zeros_and_records_of_a_former_use() {
+        for zeros in [8, 4096, 4104, 20_000] {
+            let mut bytes = vec![0; SEGMENT_HEADER];
+            put(&mut bytes, 70, b"first");
+            bytes.resize(bytes.len() + zeros, 0);
+            put(&mut bytes, 3, &[5; 9000]);
+            put(&mut bytes, 4, b"");
+            let at = bytes.len();
+            put(&mut bytes, 72, b"third");
+            let end = bytes.len();
+            bytes.extend([9; 13]);
+            let parts: Vec<_> = Scan::new(&bytes, MARK, 70, None).collect();
+            let [first, damage, third, last] = &parts[..] else {
+                panic!("{parts:?}");
+            };
+            assert!(matches!(
+                first,
+                Part::Record {
+                    stored: b"first",
+                    ..
+                }
+            ));
+            assert!(
+                matches!(*damage, Part::Damage { to, first: 71, last: 71, .. } if to == at),
+                "{damage:?}"
+            );
+            assert!(matches!(
+                third,
+                Part::Record {
+                    stored: b"third",
+                    ..
+                }
+            ));
+            assert_eq!(
+                *last,
+                Part::End {
+                    offset: end,
+                    torn: true
+                }
+            );
+        }
     }
 }

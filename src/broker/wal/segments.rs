@@ -8,13 +8,18 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use super::format::{SEGMENT_HEADER, SegmentHeader, segment_name};
+use super::format::{RECORD_HEADER, SEGMENT_HEADER, SegmentHeader, segment_name};
 use super::options::Options;
 use super::seal::Sealer;
 use super::storage::{File, Storage, write_all_at};
 
 /// Spares that are kept of the segments that are done with; more are removed.
 const POOL: usize = 2;
+
+/// Zeros are written ahead for so many groups.
+const AHEAD: usize = 128;
+/// Longer groups have none written ahead: what they write themselves takes longer than what that saves.
+const MOST_AHEAD: usize = 32 << 10;
 
 /// A segment that is complete.
 pub(super) struct Closed {
@@ -30,12 +35,15 @@ pub(super) struct Active {
     /// Where the next record goes.
     pub(super) offset: u64,
     pub(super) length: u64,
+    /// Up to where something was written, in this use of the file or a former one.
+    written: u64,
 }
 
 struct Spare {
     number: u64,
     file: Box<dyn File>,
     length: u64,
+    written: u64,
 }
 
 /// Whether there is a segment to follow.
@@ -229,6 +237,7 @@ impl Segments {
                 number,
                 file,
                 length: head.length,
+                written: head.length,
             });
             return Ok(());
         }
@@ -268,6 +277,27 @@ impl Segments {
     }
 }
 
+impl Active {
+    /// How many zeros are to be written behind a group of so many bytes: a blank header, which says where it ends.
+    ///
+    /// Where space was only set aside, each sync also has to make known that something was written there, which can take
+    /// as long as the sync itself. With zeros written for many groups at once, few do.
+    pub(super) fn blank_behind(&self, group: usize, synced: bool) -> usize {
+        let end = self.offset + (group + RECORD_HEADER) as u64;
+        if !synced || group > MOST_AHEAD || end <= self.written {
+            return RECORD_HEADER;
+        }
+        let room = usize::try_from(self.length.saturating_sub(end)).unwrap_or(0);
+        RECORD_HEADER + room.min(AHEAD * group)
+    }
+
+    /// A group was written, and what there is behind it.
+    pub(super) fn advance(&mut self, group: usize, blank: usize) {
+        self.offset += group as u64;
+        self.written = self.written.max(self.offset + blank as u64);
+    }
+}
+
 impl Spare {
     fn activate(self, mut header: SegmentHeader, options: &Options) -> Active {
         header.segment = self.number;
@@ -278,6 +308,7 @@ impl Spare {
             sealer,
             offset: 0,
             length: self.length,
+            written: self.written,
         }
     }
 }
@@ -309,6 +340,7 @@ fn prepare(storage: &dyn Storage, number: u64, length: u64) -> io::Result<Spare>
             number,
             file,
             length,
+            written: 0,
         }),
         Err(error) => {
             // It is empty; if it stays, it is removed when the log is opened.
@@ -324,6 +356,49 @@ fn smaller_if_need_be(storage: &dyn Storage, number: u64, mut length: u64) -> io
         match prepare(storage, number, length) {
             Err(error) if is_full(&error) && length > 2 * SEGMENT_HEADER as u64 => length /= 2,
             done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Fake;
+    use super::*;
+
+    #[test]
+    fn zeros_are_written_ahead_once_for_many_short_groups_and_not_beyond_the_end() {
+        let mut active = Spare {
+            number: 1,
+            file: Fake::default().create("file").unwrap(),
+            length: 100_000,
+            written: 0,
+        }
+        .activate(header(), &Options::default());
+        let mut written = 0;
+        let mut ahead = 0;
+        while active.offset + 100 + RECORD_HEADER as u64 <= active.length {
+            let blank = active.blank_behind(100, true);
+            assert!(active.offset + (100 + blank) as u64 <= active.length);
+            ahead += usize::from(blank > RECORD_HEADER);
+            active.advance(100, blank);
+            written += 1;
+        }
+        assert_eq!((written, ahead), (999, 8));
+        active.offset = 0;
+        assert_eq!(active.blank_behind(100, true), RECORD_HEADER);
+        active.written = 0;
+        assert_eq!(active.blank_behind(100, false), RECORD_HEADER);
+        assert_eq!(active.blank_behind(MOST_AHEAD + 1, true), RECORD_HEADER);
+    }
+
+    fn header() -> SegmentHeader {
+        SegmentHeader {
+            encrypted: false,
+            log: [1; 16],
+            segment: 1,
+            first: 1,
+            salt: [0; 16],
+            key_check: [0; 8],
         }
     }
 }

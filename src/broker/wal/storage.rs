@@ -42,8 +42,12 @@ pub(crate) enum Locked {
 /// Reads up to `most` bytes from the front of a file into `to`.
 pub(super) fn read_up_to(file: &dyn File, most: u64, to: &mut Vec<u8>) -> io::Result<()> {
     let length = usize::try_from(file.len()?.min(most)).map_err(io::Error::other)?;
-    to.clear();
-    to.resize(length, 0);
+    if to.len() < length {
+        // What was there is gone before there is more, and nothing is filled in that is read over.
+        *to = Vec::new();
+        *to = vec![0; length];
+    }
+    to.truncate(length);
     let mut done = 0;
     while done < length {
         match file.read_at(to.get_mut(done..).unwrap_or_default(), done as u64) {

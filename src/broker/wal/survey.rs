@@ -2,7 +2,7 @@
 //!
 //! The survey only reads. It goes over all segments once, one in memory at a time, and applies what is sound.
 
-use super::error::{UnknownPart, WalError, io_error};
+use super::error::{DIRECTORY, UnknownPart, WalError, io_error};
 use super::format::{
     HeaderRead, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, SegmentHeader, mark, segment_name,
     segment_number,
@@ -10,7 +10,7 @@ use super::format::{
 use super::live::Live;
 use super::operation::{Fault, Operation, Operations};
 use super::report::{Cut, Damage, Report};
-use super::scan::{Part, Scan};
+use super::scan::{Part, Scan, used};
 use super::seal::{Key, Sealer, Unsealed};
 use super::storage::{Storage, read_up_to};
 
@@ -115,7 +115,7 @@ pub(super) fn survey(
 }
 
 fn candidates(storage: &dyn Storage) -> Result<Vec<Candidate>, WalError> {
-    let names = storage.list().map_err(io_error("list", "the directory"))?;
+    let names = storage.list().map_err(io_error("list", DIRECTORY))?;
     let mut numbers: Vec<u64> = names
         .iter()
         .filter_map(|name| segment_number(name))
@@ -237,7 +237,7 @@ impl Reading<'_> {
         bytes: &[u8],
     ) -> Result<(), WalError> {
         let rest = bytes.get(SEGMENT_HEADER..).unwrap_or_default();
-        let blank = rest.iter().all(|&byte| byte == 0);
+        let blank = used(rest) == 0;
         let Some(log) = self.survey.log else {
             // Made, and never written to: its header is synced before anything else.
             if blank {
@@ -281,7 +281,7 @@ impl Reading<'_> {
             self.keep(header, until, bytes);
         } else if blank && last < first && is_last {
             self.survey.unused.push(number);
-            if bytes.iter().any(|&byte| byte != 0) {
+            if used(bytes) > 0 {
                 let file = segment_name(number);
                 self.survey.report.torn = Some(Cut { file, offset: 0 });
             }
@@ -333,8 +333,7 @@ impl Reading<'_> {
                     last,
                 } if first <= last => {
                     let damaged = bytes.get(from..to).unwrap_or_default();
-                    let used = damaged.iter().rposition(|&byte| byte != 0);
-                    let length = used.map_or(0, |last| last + 1) as u64;
+                    let length = used(damaged) as u64;
                     self.miss(segment, from as u64, length, (first, last));
                 }
                 // Between records with successive numbers nothing is missing.

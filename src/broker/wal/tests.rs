@@ -1,5 +1,6 @@
 //! The log as a whole, on the fake file system and on the real one.
 
+mod chance;
 mod crash;
 mod damage;
 mod disk;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use super::error::WalError;
 use super::fake::Fake;
 use super::log::{Group, Log, Shared, Ticket};
-use super::operation::{Batch, ItemMeta};
+use super::operation::{Batch, ItemMeta, Operation};
 use super::options::Options;
 use super::recover::{Entry, Recovered};
 use super::writer::{Stop, Writer};

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::disk::Disk;
-use super::error::{WalError, io_error};
+use super::error::{DIRECTORY, WalError, io_error};
 use super::format::segment_name;
 use super::operation::Operation;
 use super::options::Options;
@@ -53,16 +53,24 @@ pub fn check(directory: impl AsRef<Path>, key: Option<&Key>) -> Result<Report, W
 pub fn dump(
     directory: impl AsRef<Path>,
     key: Option<&Key>,
+    each: impl FnMut(Dumped<'_>),
+) -> Result<Report, WalError> {
+    let directory = directory.as_ref();
+    dumped(&Disk::at(directory), key, each).map_err(|error| error.within(directory))
+}
+
+fn dumped(
+    disk: &Disk,
+    key: Option<&Key>,
     mut each: impl FnMut(Dumped<'_>),
 ) -> Result<Report, WalError> {
-    let disk = Disk::at(directory.as_ref());
     // What cannot be written to needs no lock.
     let _lock = match disk.lock_if_there() {
         Err(Locked::By(pid)) => return Err(WalError::InUse { pid }),
         locked => locked.ok(),
     };
     let mut file = (0, String::new());
-    let survey = survey(&disk, key, &mut |seen| {
+    let survey = survey(disk, key, &mut |seen| {
         if file.0 != seen.segment {
             file = (seen.segment, segment_name(seen.segment));
         }
@@ -84,9 +92,12 @@ pub fn dump(
 /// As [`check`], and if the directory cannot be written to.
 pub fn repair(directory: impl AsRef<Path>, key: Option<&Key>) -> Result<Report, WalError> {
     let directory = directory.as_ref();
+    repaired(Disk::at(directory), key).map_err(|error| error.within(directory))
+}
+
+fn repaired(disk: Disk, key: Option<&Key>) -> Result<Report, WalError> {
     // What is not there is not made.
-    let disk = Disk::at(directory);
-    disk.list().map_err(io_error("list", "the directory"))?;
+    disk.list().map_err(io_error("list", DIRECTORY))?;
     let options = Options {
         key: key.cloned(),
         segment_bytes: 1 << 20,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{io, thread};
 
 use super::error::{WalError, io_error};
-use super::format::{RECORD_HEADER, SEGMENT_HEADER, SegmentHeader, segment_name};
+use super::format::{LAST_BEGUN, RECORD_HEADER, SEGMENT_HEADER, SegmentHeader, segment_name};
 use super::live::Live;
 use super::log::{Counters, Group, KEEP, Log, Shared, State, Work};
 use super::operation::{Batch, Operations};
@@ -70,6 +70,11 @@ impl Recovered {
         mut self,
         told: Box<dyn Fn() + Send + Sync>,
     ) -> Result<(Writer, Arc<Shared>), WalError> {
+        if self.survey.next_segment.max(self.survey.next_number) > LAST_BEGUN {
+            return Err(WalError::Stopped {
+                reason: format!("its numbers are beyond {LAST_BEGUN}"),
+            });
+        }
         self.put_right()?;
         let gaps = self.gaps();
         let options = self.options;
@@ -308,14 +313,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes what is sealed, and a blank header behind it, which says where it ends.
+    /// Writes what is sealed, and zeros behind it.
     fn flush(&mut self) -> Result<(), Stop> {
         if self.out.is_empty() {
             return Ok(());
         }
         let length = self.out.len();
-        self.out.resize(length + RECORD_HEADER, 0);
         let active = &self.segments.active;
+        let blank = active.blank_behind(length, self.options.sync == SyncPolicy::Always);
+        self.out.resize(length + blank, 0);
         let mut again = true;
         loop {
             match write_all_at(&*active.file, &self.out, active.offset) {
@@ -330,7 +336,7 @@ impl Writer {
                 }
             }
         }
-        self.segments.active.offset += length as u64;
+        self.segments.active.advance(length, blank);
         self.counters.bytes += length as u64;
         self.out.clear();
         self.out.shrink_to(KEEP);

@@ -19,8 +19,8 @@ pub(super) struct Arguments {
     /// Keep durable queues in this directory; without it no queue is durable
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Answer a durable offer once it is on the disk (always), so much later at most (such as 100ms), or when the system
-    /// likes (none) [default: always]
+    /// Answer a durable offer once it is on the disk (always), so much later at most (such as 100ms or 1s), or when the
+    /// system likes (none) [default: always]
     #[arg(long, value_name = "WHEN")]
     log_sync: Option<Sync>,
     /// Compress what is kept
@@ -65,10 +65,17 @@ impl FromStr for Sync {
             "always" => SyncPolicy::Always,
             "none" => SyncPolicy::Never,
             _ => {
-                let number = text.strip_suffix("ms").and_then(|ms| ms.parse().ok());
+                let (digits, unit) = match text.strip_suffix("ms") {
+                    Some(digits) => (Some(digits), 1),
+                    None => (text.strip_suffix('s'), 1000),
+                };
+                let number: Option<u64> = digits.and_then(|digits| digits.parse().ok());
+                let number = number.and_then(|number| number.checked_mul(unit));
                 match number {
                     Some(ms @ 1..=3_600_000) => SyncPolicy::Interval(Duration::from_millis(ms)),
-                    _ => return Err("always, none, or a time such as 100ms is allowed".into()),
+                    _ => {
+                        return Err("always, none, or a time such as 100ms or 1s is allowed".into());
+                    }
                 }
             }
         };
@@ -163,7 +170,19 @@ mod tests {
         assert_eq!(policy("none"), Ok(SyncPolicy::Never));
         let tenth = SyncPolicy::Interval(Duration::from_millis(100));
         assert_eq!(policy("100ms"), Ok(tenth));
-        for wrong in ["", "100", "0ms", "3600001ms", "-1ms", "Always"] {
+        let second = SyncPolicy::Interval(Duration::from_secs(1));
+        assert_eq!(policy("1s"), Ok(second));
+        for wrong in [
+            "",
+            "100",
+            "0ms",
+            "3600001ms",
+            "3601s",
+            "18446744073709551615s",
+            "s",
+            "-1ms",
+            "Always",
+        ] {
             assert!(policy(wrong).is_err(), "{wrong}");
         }
     }

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use super::super::disk::Disk;
+use super::super::storage::Storage;
 use super::super::{check, dump, repair};
 use super::*;
 
@@ -122,19 +123,24 @@ fn a_real_disk_that_is_full_takes_settlements_and_goes_on() {
 }
 
 #[test]
-#[ignore = "writes the files that tests/wal.rs opens; only for a new version of the format"]
+#[ignore = "writes the files that tests/wal.rs opens, if they are missing; only for a new version of the format"]
 fn the_sample_of_this_version_is_written() {
     use crate::broker::{Encoding, Message, encode};
 
     for (name, key) in [
         ("version-1", None),
+        ("version-1-compressed", None),
         ("version-1-encrypted", Some([0x11; 32])),
     ] {
         let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/wal");
         let directory = data.join(name);
+        if directory.exists() {
+            // What was written once has to stay readable.
+            continue;
+        }
         let options = Options {
             key: key.map(super::super::Key::new),
-            compress: key.is_some().then_some(Options::COMPRESS_FROM),
+            compress: (name != "version-1").then_some(Options::COMPRESS_FROM),
             ..options()
         };
         let meta = ItemMeta {
@@ -181,14 +187,16 @@ fn the_sample_of_this_version_is_written() {
 #[test]
 #[ignore = "measures"]
 fn groups_beside_raw_writes_of_the_same_size() {
-    use rustix::fs::{FallocateFlags, fallocate};
     use std::os::unix::fs::FileExt;
 
     let parent = std::env::var("WIREBIRD_WAL_DIR").unwrap_or_else(|_| "/tmp".into());
     let directory = tempfile::tempdir_in(parent).unwrap();
     let rounds = 300;
     let file = std::fs::File::create(directory.path().join("raw")).unwrap();
-    fallocate(&file, FallocateFlags::empty(), 0, 128 << 20).unwrap();
+    // It was written before, so that a sync has only the data to write.
+    for at in 0..128 {
+        file.write_all_at(&[0; 1 << 20], at << 20).unwrap();
+    }
     file.sync_all().unwrap();
     let log = on_disk(&directory.path().join("log"), Options::default()).unwrap();
     let log = log.start(Box::new(|| {})).unwrap();
@@ -233,9 +241,43 @@ fn groups_beside_raw_writes_of_the_same_size() {
     println!("{:?}", log.status().counters);
 }
 
+/// What has passed, and how much of it this thread was running: others may use the processors too.
+struct Stopwatch(Instant, u64);
+
+impl Stopwatch {
+    fn start() -> Self {
+        Self(Instant::now(), Self::ran())
+    }
+
+    fn ran() -> u64 {
+        let known = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        known.split(' ').next().unwrap().parse().unwrap()
+    }
+
+    fn tell(&self, what: &str, bytes: u64) {
+        let (all, ran) = (self.0.elapsed(), Self::ran() - self.1);
+        println!(
+            "{what}: {all:.2?}, {:.2} s of it running, {:.2} GB/s of that",
+            ran as f64 / 1e9,
+            bytes as f64 / ran as f64
+        );
+    }
+}
+
+/// Bytes that this process has in memory, and had at most since it was last asked.
+fn resident() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let kilobytes = |name: &str| -> u64 {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    };
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    (kilobytes("VmRSS") << 10, kilobytes("VmHWM") << 10)
+}
+
 #[test]
 #[ignore = "measures"]
-fn what_a_commit_costs_and_what_a_large_log_takes_to_open() {
+fn what_a_commit_costs_and_opening_a_large_log_beside_reading_its_files() {
     let parent = std::env::var("WIREBIRD_WAL_DIR").unwrap_or_else(|_| "/tmp".into());
     let directory = tempfile::tempdir_in(parent).unwrap();
     let count: u64 =
@@ -249,44 +291,41 @@ fn what_a_commit_costs_and_what_a_large_log_takes_to_open() {
     commit(&log, |batch| batch.make_queue(1, "q", b""));
     let message = [7; 1024];
     let mut one = Batch::new();
-    let mut spent = std::time::Duration::ZERO;
-    let all = Instant::now();
-    for chunk in 0..count / 1000 {
-        while log.is_congested() {
+    let watch = Stopwatch::start();
+    for item in 0..count {
+        while item % 1000 == 0 && log.is_congested() {
             std::thread::yield_now();
         }
-        let start = Instant::now();
-        let mut ticket = Ticket::default();
-        for item in chunk * 1000..(chunk + 1) * 1000 {
-            one.clear();
-            one.append(1, item, &ItemMeta::default(), &message);
-            ticket = log.commit(&one).unwrap();
-        }
-        spent += start.elapsed();
-        let _ = ticket;
+        one.clear();
+        one.append(1, item, &ItemMeta::default(), &message);
+        log.commit(&one).unwrap();
     }
-    println!(
-        "commit: {:?} each; all written in {:?}",
-        spent / count as u32,
-        all.elapsed()
-    );
+    watch.tell("commits", count * 1024);
     drop(log);
-    let resident = || {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = |name: &str| {
-            status
-                .lines()
-                .find(|line| line.starts_with(name))
-                .unwrap()
-                .to_owned()
-        };
-        format!("{}, {}", line("VmHWM"), line("VmRSS"))
-    };
-    println!("before: {}", resident());
-    let start = Instant::now();
+
+    let (before, _) = resident();
+    let (watch, mut bytes, mut buffer) = (Stopwatch::start(), 0, Vec::new());
+    let disk = Disk::at(directory.path());
+    for name in disk.list().unwrap() {
+        let file = disk.open(&name).unwrap();
+        super::super::storage::read_up_to(&*file, u64::MAX, &mut buffer).unwrap();
+        bytes += buffer.len() as u64;
+    }
+    watch.tell("reading the files, which are in memory", bytes);
+    drop(buffer);
+    resident();
+    let watch = Stopwatch::start();
     let recovered = on_disk(directory.path(), options).unwrap();
-    println!("opened in {:?}: {:?}", start.elapsed(), recovered.report());
-    let (start, mut items) = (Instant::now(), 0);
+    watch.tell("opening", bytes);
+    let (watch, mut items) = (Stopwatch::start(), 0);
     recovered.entries(|_| items += 1).unwrap();
-    println!("{items} entries in {:?}; {}", start.elapsed(), resident());
+    watch.tell("entries", bytes);
+    assert_eq!(items, count);
+    let (after, most) = resident();
+    println!(
+        "{:?}; memory: {} bytes at most, {} afterwards",
+        recovered.report(),
+        most - before,
+        after - before
+    );
 }

@@ -151,12 +151,26 @@ fn compact_leaves_only_what_is_live() {
     assert_eq!(recovered.queues().count(), 1);
 }
 
+/// Milliseconds since 1970.
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.unwrap().as_millis() as u64
+}
+
+fn keys(recovered: &Recovered) -> Vec<String> {
+    let mut keys = Vec::new();
+    let read = recovered.entries(|entry| {
+        if let Entry::Dedupe { key, .. } = entry {
+            keys.push(String::from_utf8(key.to_vec()).unwrap());
+        }
+    });
+    read.unwrap();
+    keys
+}
+
 #[test]
 fn keys_outlive_their_segment_as_long_as_their_window_lasts() {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap();
-    let now = now.as_millis() as u64;
+    let now = now();
     let fake = Fake::default();
     let compact = Options {
         compact: true,
@@ -170,14 +184,31 @@ fn keys_outlive_their_segment_as_long_as_their_window_lasts() {
     });
     drop(log);
     drop(start(&fake, compact.clone()));
-    let mut keys = Vec::new();
-    let read = open(&fake, compact).unwrap().entries(|entry| {
-        if let Entry::Dedupe { key, .. } = entry {
-            keys.push(key.to_vec());
-        }
+    assert_eq!(keys(&open(&fake, compact).unwrap()), ["young"]);
+}
+
+#[test]
+fn keys_of_a_clock_that_was_days_ahead_or_behind_neither_fill_the_disk_nor_get_lost_too_early() {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let now = now();
+    let fake = Fake::default();
+    let log = start(&fake, options());
+    let meta = ItemMeta::default();
+    commit(&log, |batch| {
+        batch.make_queue(1, "q", b"");
+        batch.dedupe(1, now + 3 * DAY, b"ahead");
+        batch.dedupe(1, now - 3 * DAY, b"behind");
     });
-    read.unwrap();
-    assert_eq!(keys, [b"young"]);
+    for item in 0..400 {
+        commit(&log, |batch| {
+            batch.append(1, item, &meta, &[1; 1000]);
+            batch.settle(1, &[item]);
+        });
+    }
+    let counters = log.status().counters;
+    assert!(counters.disk_bytes <= 6 * (16 << 10), "{counters:?}");
+    drop(log);
+    assert_eq!(keys(&open(&fake, options()).unwrap()), ["ahead"]);
 }
 
 #[test]
