@@ -14,21 +14,25 @@ use super::auth::{Authenticator, Login};
 use super::budget::Charge;
 use super::codec::decode_within;
 use super::endpoints::Locals;
-use super::journal::{Committed, Journal};
+use super::journal::Journal;
 use super::line::{Came, Guard};
 use super::link::{Answer, Link};
 use super::message::{Message as Letter, MessageType, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
 use super::router::{
-    BEFORE_LOGIN, Credentials, Handler, InTransit, Now, Output, Outputs, OwnHandler, Returned,
-    Router,
+    Credentials, Handler, InTransit, Now, Output, Outputs, OwnHandler, Returned, Router,
 };
 use super::wal::{Ticket, WalError};
 use crate::engine::{Core, Deadline, lock};
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
-use crate::protocols::{CtxId, Flow, IdMap, Io, OpId, Protocol, ProtocolInfo, info};
+use crate::protocols::{CtxId, Flow, IdMap, Io};
+
+mod held;
+mod machine;
+
+pub(super) use machine::Machine;
 
 /// The header by which a client says that it reads compressed payloads, and its value.
 pub(super) const ACCEPT_ENCODING: &str = "accept-encoding";
@@ -296,71 +300,6 @@ impl Hub {
 
     // ---- what goes out ----
 
-    /// Does what was decided, or has it wait for the log.
-    fn carry_out(&mut self, out: Outputs, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
-        match self.router.commit() {
-            Committed::Kept => match self.last_of_duplicate(&out) {
-                Some(ticket) => self.hold(ticket, out),
-                None => self.send(out, now, shared, io),
-            },
-            Committed::Later(ticket) => self.hold(ticket, out),
-            Committed::Lost(why) => self.send(lost(out, &why), now, shared, io),
-        }
-    }
-
-    /// What the answer to a request that came again rests on: the first may be on its way to the disk.
-    fn last_of_duplicate(&self, out: &Outputs) -> Option<Ticket> {
-        let journal = self.router.journal()?;
-        let (_, last) = journal.last();
-        let again = |output: &Output| matches!(output, Output::Answer { message, .. } if message.header("duplicate").is_some());
-        last.filter(|last| !journal.has_kept(*last) && out.iter().any(again))
-    }
-
-    fn hold(&mut self, ticket: Ticket, out: Outputs) {
-        for output in &out {
-            if let Output::Answer { session, .. } = output
-                && let Some(link) = self.links.get_mut(session)
-            {
-                link.awaited += 1;
-            }
-        }
-        self.held.push_back((ticket, out));
-    }
-
-    /// Sends what has waited for the log, as far as that is.
-    fn release(&mut self, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
-        while let Some((ticket, _)) = self.held.front() {
-            let journal = self.router.journal();
-            let failure = if journal.is_none_or(|journal| journal.has_kept(*ticket)) {
-                None
-            } else if let Some(why) = journal.and_then(Journal::failure) {
-                Some(why)
-            } else {
-                return;
-            };
-            let Some((_, out)) = self.held.pop_front() else {
-                return;
-            };
-            let mut sessions = Vec::new();
-            for output in &out {
-                if let Output::Answer { session, .. } = output
-                    && let Some(link) = self.links.get_mut(session)
-                {
-                    link.awaited = link.awaited.saturating_sub(1);
-                    sessions.push(*session);
-                }
-            }
-            let out = match failure {
-                None => out,
-                Some(why) => lost(out, &why),
-            };
-            self.send(out, now, shared, io);
-            for session in sessions {
-                self.resume(session, now, shared, io);
-            }
-        }
-    }
-
     /// Reads on from a client for whose answers there is room again.
     fn resume(&mut self, session: SessionId, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
         if let Some(link) = self.links.get_mut(&session)
@@ -550,141 +489,5 @@ impl Hub {
             self.carry_out(out, now, shared, io);
         }
         let _ = self.router.commit();
-    }
-}
-
-/// What is left of an answer that says that something was done, if the log could not keep it.
-fn lost(out: Outputs, why: &str) -> Outputs {
-    let told = |output| match output {
-        Output::Answer {
-            session,
-            message,
-            item: None,
-        } if message.is_ok() => Output::Answer {
-            session,
-            message: Letter::answer(
-                message.id(),
-                Status::ServerError,
-                format!("it may not be kept, because the log has stopped: {why}"),
-            ),
-            item: None,
-        },
-        other => other,
-    };
-    out.into_iter().map(told).collect()
-}
-
-/// The protocol machine around the hub.
-pub(super) struct Machine(pub(super) Arc<Shared>);
-
-impl Protocol for Machine {
-    fn info(&self) -> ProtocolInfo {
-        info::PAIR1
-    }
-
-    fn add_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) -> Result<()> {
-        let mut hub = lock(&self.0.state);
-        let session = hub.next_session();
-        hub.sessions.insert(pipe, session);
-        let (source, now) = (io.peer(pipe), io.now());
-        let most_bytes = hub.router.limits().outbox_bytes;
-        hub.links
-            .insert(session, Link::new(pipe, source, now, most_bytes));
-        hub.look_for_silent(now, io);
-        hub.router.open(session);
-        io.limit(pipe, BEFORE_LOGIN);
-        hub.trust(session, io);
-        Ok(())
-    }
-
-    fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        let now = Now::read(io.now());
-        let mut hub = lock(&self.0.state);
-        let hub = &mut *hub;
-        let Some(session) = hub.sessions.remove(&pipe) else {
-            return;
-        };
-        if let Some(link) = hub.links.remove(&session) {
-            hub.take_all_back(link.answers, now);
-        }
-        hub.router.close(session, now, &mut hub.later);
-        hub.catch_up(now, &self.0, io);
-    }
-
-    fn writable(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        let now = Now::read(io.now());
-        let mut hub = lock(&self.0.state);
-        let Some(&session) = hub.sessions.get(&pipe) else {
-            return;
-        };
-        let Some(link) = hub.links.get_mut(&session) else {
-            return;
-        };
-        link.ready = true;
-        link.in_pipe = None;
-        hub.flush(session, now, io);
-        hub.resume(session, now, &self.0, io);
-        hub.catch_up(now, &self.0, io);
-    }
-
-    /// What the client has sent is still done; its answers are not waited for.
-    fn broken(&mut self, pipe: PipeId, io: &mut dyn Io) {
-        let now = Now::read(io.now());
-        let mut hub = lock(&self.0.state);
-        let hub = &mut *hub;
-        let Some(link) = hub
-            .sessions
-            .get(&pipe)
-            .and_then(|session| hub.links.get_mut(session))
-        else {
-            return;
-        };
-        link.ready = false;
-        link.broken = true;
-        link.answer_bytes = 0;
-        link.frames.clear();
-        let answers = std::mem::take(&mut link.answers);
-        let held = std::mem::take(&mut link.held);
-        hub.take_all_back(answers, now);
-        if held {
-            hub.read(pipe, now, &self.0, io);
-        }
-        hub.catch_up(now, &self.0, io);
-    }
-
-    fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
-        let now = Now::read(io.now());
-        let mut hub = lock(&self.0.state);
-        let flow = hub.read(pipe, now, &self.0, io);
-        hub.catch_up(now, &self.0, io);
-        flow
-    }
-
-    fn unsent(&self) -> usize {
-        let hub = lock(&self.0.state);
-        hub.links
-            .values()
-            .map(|link| link.answers.len() + link.frames.len() + link.awaited)
-            .sum()
-    }
-
-    /// A thread that serves the broker: it is told that something was done, so that it looks for more.
-    fn recv(&mut self, _: CtxId, _: OpId, _: &mut Message, _: &mut dyn Io) -> Result<bool> {
-        Ok(std::mem::take(&mut lock(&self.0.state).busy))
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        let hub = lock(&self.0.state);
-        let look = hub.next_look.filter(|_| !hub.links.is_empty());
-        hub.router.deadline().into_iter().chain(look).min()
-    }
-
-    fn timeout(&mut self, io: &mut dyn Io) {
-        let now = Now::read(io.now());
-        let mut hub = lock(&self.0.state);
-        let hub = &mut *hub;
-        hub.look_for_silent(now.at, io);
-        hub.router.timeout(now, &mut hub.later);
-        hub.catch_up(now, &self.0, io);
     }
 }
