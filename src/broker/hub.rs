@@ -203,7 +203,10 @@ impl Hub {
             return Flow::Taken;
         };
         self.busy = true;
-        io.wake_recv(CtxId::SOCKET);
+        if io.is_watched(pipe) {
+            // Who sends in process hands over by itself.
+            io.wake_recv(CtxId::SOCKET);
+        }
         let mut more = io.peek(pipe).is_some();
         while more {
             if let Some(link) = self.links.get_mut(&session)

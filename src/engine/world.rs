@@ -183,6 +183,12 @@ impl Io for World {
         pipe.connection.set_limit(rx.limit);
     }
 
+    #[cfg(feature = "broker")]
+    fn is_watched(&self, pipe: PipeId) -> bool {
+        let pipe = self.pipes.get(pipe);
+        pipe.is_some_and(|pipe| pipe.connection.fd().is_some())
+    }
+
     fn wake_recv(&mut self, ctx: CtxId) {
         if !self.receivers.is_empty() {
             self.wakes.extend(self.receivers.take_one(ctx));

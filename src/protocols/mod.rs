@@ -193,6 +193,12 @@ pub(crate) trait Io {
         let _ = (pipe, bytes);
     }
 
+    /// Whether a descriptor tells of what a pipe has, and not its sender.
+    #[cfg(feature = "broker")]
+    fn is_watched(&self, _: PipeId) -> bool {
+        true
+    }
+
     /// A receive on `ctx` may now succeed: wakes one that waits.
     fn wake_recv(&mut self, ctx: CtxId);
 
