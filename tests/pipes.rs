@@ -129,6 +129,41 @@ fn a_pair_rejects_a_second_peer_until_the_first_is_gone() {
 }
 
 #[test]
+fn a_send_goes_on_with_the_next_peer_though_what_the_last_one_sent_is_not_received() {
+    for via in [Via::Inproc, Via::Ipc, Via::Tcp] {
+        for dials in [true, false] {
+            let (sender, next) = (pair(), pair());
+            let gone = Pair0::with_options(&SocketOptions::new().linger(SHORT)).unwrap();
+            let place = via.place();
+            if dials {
+                let url = gone.listen(&place.url).unwrap().url();
+                sender.dial(&url).unwrap();
+                gone.send("unread").unwrap();
+                // Over some transports it learns that it is not read.
+                let _ = gone.close();
+                next.listen(&url).unwrap();
+            } else {
+                let url = sender.listen(&place.url).unwrap().url();
+                gone.dial(&url).unwrap();
+                gone.send("unread").unwrap();
+                let _ = gone.close();
+                next.dial_background(&url).unwrap();
+            }
+            let sent = thread::scope(|scope| {
+                let receiver = scope.spawn(|| next.recv());
+                // What goes to the one that is gone is lost with it.
+                while sender.send("x").is_ok() && !receiver.is_finished() {
+                    thread::yield_now();
+                }
+                receiver.join().unwrap()
+            });
+            assert!(sent.is_ok(), "{via:?}, dials: {dials}");
+            assert_eq!(sender.recv().unwrap().body(), b"unread", "{via:?}");
+        }
+    }
+}
+
+#[test]
 fn observers_see_added_before_removed_for_every_pipe() {
     let pull = Pull::new().unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));

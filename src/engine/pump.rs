@@ -422,6 +422,7 @@ impl Core {
             pipe.rx.readable = true;
             pipe.rx.hangup = true;
             world.pipes_changed();
+            world.replace(id);
             machine.broken(id, world);
             return;
         }

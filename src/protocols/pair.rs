@@ -3,7 +3,8 @@
 //! A pair socket has one peer at a time; who comes while there is one is rejected, and the first keeps working.
 //! Nothing is lost or reordered while the peer stays: a full send buffer makes senders wait, and a full receive
 //! buffer stops the reading of the pipe, which then holds one message more. What the socket buffered, either way,
-//! outlives the peer; what the pipe held goes with it. Version 1 adds a hop count (see the `hops` module), which a
+//! outlives the peer; what the pipe held goes with it, but for what a peer has sent that takes nothing more: that can
+//! still be received while the next peer is there, and goes when that one is lost, too. Version 1 adds a hop count (see the `hops` module), which a
 //! received message has in its header; raw sockets must give it one to send.
 //!
 //! Where others differ: nanomsg has no version 1. mangos starts the hop count at 0, allows up to 255 hops, and drops a
@@ -24,6 +25,8 @@ use crate::message::Message;
 pub(crate) struct Pair {
     raw: bool,
     peer: Option<Peer>,
+    /// The peer before this one, of which something is left to be received.
+    former: Option<PipeId>,
     /// Holds messages only while there is no peer or it is full.
     unsent: SendQueue,
     /// Version 0 counts no hops.
@@ -36,6 +39,8 @@ pub(crate) struct Pair {
 struct Peer {
     pipe: PipeId,
     ready: bool,
+    /// Nothing can be sent to it any more.
+    broken: bool,
 }
 
 impl Pair {
@@ -53,6 +58,7 @@ impl Pair {
         Self {
             raw,
             peer: None,
+            former: None,
             unsent: SendQueue::new(0),
             received: HoldingQueue::new(0, hops),
         }
@@ -70,16 +76,27 @@ impl Protocol for Pair {
     // ---- pipes ----
 
     fn add_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) -> Result<()> {
-        if self.peer.is_some() {
-            return Err(Error::Rejected);
+        match self.peer.take_if(|peer| peer.broken) {
+            Some(peer) => {
+                if let Some(former) = self.former.replace(peer.pipe) {
+                    io.close_pipe(former, Error::ConnectionShut);
+                }
+            }
+            None if self.peer.is_some() => return Err(Error::Rejected),
+            None => {}
         }
-        self.peer = Some(Peer { pipe, ready: true });
+        self.peer = Some(Peer {
+            pipe,
+            ready: true,
+            broken: false,
+        });
         self.flush(io);
         Ok(())
     }
 
     fn remove_pipe(&mut self, pipe: PipeId, io: &mut dyn Io) {
         self.peer.take_if(|peer| peer.pipe == pipe);
+        self.former.take_if(|former| *former == pipe);
         self.received.forget(pipe, io);
     }
 
@@ -89,6 +106,15 @@ impl Protocol for Pair {
         {
             peer.ready = true;
             self.flush(io);
+        }
+    }
+
+    fn broken(&mut self, pipe: PipeId, _: &mut dyn Io) {
+        if let Some(peer) = &mut self.peer
+            && peer.pipe == pipe
+        {
+            peer.ready = false;
+            peer.broken = true;
         }
     }
 

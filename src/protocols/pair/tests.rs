@@ -36,6 +36,38 @@ fn the_next_peer_is_accepted_when_the_first_is_gone() {
 }
 
 #[test]
+fn a_peer_that_takes_nothing_more_makes_way_and_what_it_sent_is_still_received() {
+    let (mut io, mut pair) = (Mock::new(), Pair::v0(false));
+    let first = io.attach(&mut pair, 1, 9).unwrap();
+    for body in ["a", "b"] {
+        io.arrive(&mut pair, first, body.into());
+    }
+    pair.broken(first, &mut io);
+    assert!(!pair.can_send());
+    let second = io.attach(&mut pair, 2, 9).unwrap();
+    io.try_send(&mut pair, MAIN, "to the second").unwrap();
+    assert_eq!(io.sent(second), [b"to the second"]);
+    assert_eq!(io.attach(&mut pair, 3, 9), Err(Error::Rejected));
+    assert_eq!(io.recv_all(&mut pair), [b"a", b"b"]);
+    io.detach(&mut pair, first);
+    assert!(pair.can_send());
+}
+
+#[test]
+fn only_the_last_of_the_peers_before_is_kept_for_what_it_sent() {
+    let (mut io, mut pair) = (Mock::new(), Pair::v0(false));
+    let peers = [1, 2, 3].map(|number| {
+        let peer = io.attach(&mut pair, number, 9).unwrap();
+        io.arrive(&mut pair, peer, number.to_string().as_str().into());
+        pair.broken(peer, &mut io);
+        peer
+    });
+    assert_eq!(io.closed(peers[0]), Some(&Error::ConnectionShut));
+    io.detach(&mut pair, peers[0]);
+    assert_eq!(io.recv_all(&mut pair), [b"2", b"3"]);
+}
+
+#[test]
 fn each_version_has_its_own_number() {
     assert_eq!(Pair::v0(false).info(), info::PAIR0);
     assert_eq!(Pair::v1(true).info(), info::PAIR1);
