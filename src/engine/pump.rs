@@ -21,8 +21,9 @@ use crate::sys::poller;
 use crate::transports::{Otherwise, Received};
 use crate::wire::{Batch, Decoder};
 
-/// Reads of one pipe in a row before others get their turn.
+/// Reads of one pipe in a row before others get their turn, and how long they may last.
 const READS: usize = 16;
+const TURN: Duration = Duration::from_micros(500);
 /// How long a full receive queue waits for its user before the machine drops.
 const GRACE: Duration = Duration::from_millis(2);
 
@@ -162,6 +163,7 @@ impl Core {
             Want::One(otherwise) => (true, otherwise),
         };
         let mut missed = once;
+        let mut ends = None;
         for _ in 0..READS {
             progress |= self.announce(&mut state, id);
             let World { pipes, spare, .. } = &mut state.world;
@@ -177,9 +179,10 @@ impl Core {
                 }
                 break;
             }
-            if !(pipe.rx.readable || missed) {
+            if !(pipe.rx.readable || missed) || ends.is_some_and(|at| Instant::now() >= at) {
                 break;
             }
+            ends = ends.or_else(|| Instant::now().checked_add(TURN));
             missed = false;
             pipe.rx.reading = true;
             pipe.rx.readable = false;
