@@ -16,6 +16,8 @@ const FRAME: usize = 1024;
 const LARGE: usize = 256 * 1024;
 /// A message is read straight into its own buffer when at least this much of it is still to come.
 pub(super) const DIRECT: usize = 16 * 1024;
+/// And so is its rest, down to this much, of which the beginning of the next message costs no read of its own.
+const TAIL: usize = 4 * 1024;
 /// Most memory a message gets ahead of the bytes that have come, unless as long a one has come before, so that
 /// announcing a length costs nobody memory.
 pub(super) const AHEAD: usize = 256 * 1024;
@@ -80,7 +82,8 @@ impl Decoder {
     /// The buffer to read into: everything in its spare capacity may be filled, nothing else may be changed.
     pub(crate) fn space(&mut self) -> &mut Vec<u8> {
         self.next = Next::Unknown;
-        if self.reads_direct()
+        let missing = self.missing();
+        if missing >= TAIL
             && let Some((body, length)) = &mut self.partial
         {
             let room = (*length - body.len()).min(self.proven.max(body.len()));
@@ -93,8 +96,9 @@ impl Decoder {
             self.buffer.truncate(rest);
             self.taken = 0;
         }
-        if self.buffer.capacity() < self.size {
-            self.buffer.reserve_exact(self.size - rest);
+        let size = self.size.max(missing.max(rest) + FRAME);
+        if self.buffer.capacity() < size {
+            self.buffer.reserve_exact(size - rest);
         }
         &mut self.buffer
     }
@@ -259,10 +263,10 @@ impl Decoder {
         }
     }
 
-    fn reads_direct(&self) -> bool {
-        self.partial
-            .as_ref()
-            .is_some_and(|(body, length)| length - body.len() >= DIRECT)
+    /// How much of a long message is still to come.
+    fn missing(&self) -> usize {
+        let partial = self.partial.as_ref();
+        partial.map_or(0, |(body, length)| length - body.len())
     }
 
     fn check(&self, length: u64) -> Result<usize> {

@@ -167,6 +167,36 @@ fn decoder_does_not_allocate_what_was_only_announced() {
 }
 
 #[test]
+fn long_messages_that_are_there_take_few_reads_whatever_their_length_and_wherever_they_were_split()
+{
+    for length in [1 << 14, 17_000, 20_000, 33_000, 70_000, 1 << 20] {
+        let bytes = encoded(Framing::Length, &vec![Message::from(vec![7; length]); 20]);
+        for first in [1, 9, 1_000, length - 5_000, length - 1_000, length] {
+            let (mut decoder, mut rest) = (Decoder::new(Framing::Length, 0), &bytes[..]);
+            let (mut reads, mut messages) = (0, 0);
+            let mut there = first;
+            while !rest.is_empty() {
+                let space = decoder.space();
+                let room = space.capacity() - space.len();
+                let count = rest.len().min(there).min(room);
+                there = usize::MAX;
+                space.extend_from_slice(&rest[..count]);
+                decoder.filled(count == room);
+                rest = &rest[count..];
+                reads += 1;
+                while next(&mut decoder).unwrap().is_some() {
+                    messages += 1;
+                }
+            }
+            assert_eq!(messages, 20);
+            // What is set aside ahead of the bytes grows with the first message.
+            let most = 2 * messages + length.div_ceil(decode::AHEAD) + 2;
+            assert!(reads <= most, "{length}, {first}: {reads} reads");
+        }
+    }
+}
+
+#[test]
 fn an_idle_decoder_gives_its_buffer_back() {
     let mut decoder = Decoder::new(Framing::Length, 0);
     let mut spare = Vec::new();
