@@ -8,8 +8,8 @@
 //!
 //! - *leading* while no other thread does;
 //! - *ticking* for a little while after another thread gave up leading, because that thread is likely to be back
-//!   at once: it looks at the poller every [`TICK`] and leads again after [`PATIENCE`] ticks without another, or when
-//!   a thread parked during such a look;
+//!   at once: it looks at the poller every [`TICK`], or more rarely while others go on, and leads again after
+//!   [`PATIENCE`] ticks without another, or when a thread parked during such a look;
 //! - *parked* while another thread leads for long.
 //!
 //! So an idle process has exactly one thread in the poller, without a time-out, and no wake-ups.
@@ -28,8 +28,10 @@ use super::timers::{Timed, TimerKey, Timers};
 use crate::error::Result;
 use crate::sys::poller::{Event, Events, Poller};
 
-/// How often the background thread looks at the poller while it expects another leader.
+/// How often the background thread looks at the poller while it expects another leader. While others go on it looks less
+/// and less often, down to every [`LONGEST_TICK`]: on a machine with few processors it takes one from a thread that works.
 const TICK: Duration = Duration::from_micros(250);
+const LONGEST_TICK: Duration = Duration::from_millis(2);
 /// Ticks without another leader after which the background thread leads.
 const PATIENCE: u32 = 4;
 /// How long output that was held back to be batched may wait for more, unless flushing takes so long that it would
@@ -179,6 +181,9 @@ impl Reactor {
         let (key, soonest) = lock(&self.timers).insert(at, what);
         if soonest {
             self.poller.notify();
+            if at.saturating_duration_since(Instant::now()) < LONGEST_TICK {
+                self.hasten();
+            }
         }
         key
     }
@@ -196,6 +201,7 @@ impl Reactor {
         lock(&self.batching).push(who);
         if !self.has_batching.swap(true, Ordering::SeqCst) {
             self.poller.notify();
+            self.hasten();
         }
     }
 
@@ -269,6 +275,16 @@ impl Reactor {
     pub(super) fn call(&self) {
         if self.ticking.load(Ordering::SeqCst)
             && !self.called.swap(true, Ordering::SeqCst)
+            && let Some(thread) = self.background.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Has the background thread look now, if it waits for its next tick: there is something that a longer one is too
+    /// late for.
+    fn hasten(&self) {
+        if self.ticking.load(Ordering::SeqCst)
             && let Some(thread) = self.background.get()
         {
             thread.unpark();
@@ -379,13 +395,19 @@ impl Reactor {
     fn tick_until_idle(&self) {
         let mut turns = self.turns.load(Ordering::Relaxed);
         let (mut without, mut within) = (0, 0);
+        let mut tick = TICK;
         while without < PATIENCE {
-            thread::park_timeout(TICK);
+            thread::park_timeout(self.until_timer(tick));
             if self.called.load(Ordering::SeqCst) {
                 return;
             }
             let now = self.turns.load(Ordering::Relaxed);
             let others = mem::replace(&mut turns, now) != now;
+            tick = if others && !self.has_batching.load(Ordering::SeqCst) {
+                LONGEST_TICK.min(tick * 2)
+            } else {
+                TICK
+            };
             if let Some(mut lead) = self.try_lead() {
                 self.wanted.store(false, Ordering::Relaxed);
                 self.turn(&mut lead, Some(Instant::now()), None);
@@ -406,6 +428,13 @@ impl Reactor {
                 self.sleep_while_led();
             }
         }
+    }
+
+    /// How long a tick is if it ends when a timer is due.
+    fn until_timer(&self, tick: Duration) -> Duration {
+        let now = Instant::now();
+        let soonest = lock(&self.timers).soonest().filter(|at| *at > now);
+        soonest.map_or(tick, |at| tick.min(at - now))
     }
 
     /// Parks until the thread that leads stops doing so.
