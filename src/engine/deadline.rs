@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 use super::core::after;
 use super::lock;
 use super::park::block_until;
-use super::reactor::Reactor;
+use super::reactor::{Dependent, Reactor};
 use super::timers::{Timed, TimerKey};
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
 
-/// A deadline of a future. A timer is set only while the future really waits.
-pub(crate) struct Deadline(Option<Box<Limit>>);
+/// A deadline of a future that waits, if only for ever. A timer is set only while the future really waits.
+pub(crate) struct Deadline {
+    limit: Option<Box<Limit>>,
+    _waits: Dependent,
+}
 
 struct Limit {
     at: Instant,
@@ -33,12 +36,15 @@ impl Deadline {
                 timer: None,
             })
         };
-        Self(time.and_then(after).map(limit))
+        Self {
+            limit: time.and_then(after).map(limit),
+            _waits: reactor.depend(),
+        }
     }
 
     /// Whether it has passed. If not, the task is woken when it does.
     pub(crate) fn is_over(&mut self, task: &Context<'_>) -> bool {
-        let Some(limit) = &mut self.0 else {
+        let Some(limit) = &mut self.limit else {
             return false;
         };
         if Instant::now() >= limit.at {

@@ -28,8 +28,9 @@ use super::timers::{Timed, TimerKey, Timers};
 use crate::error::Result;
 use crate::sys::poller::{Event, Events, Poller};
 
-/// How often the background thread looks at the poller while it expects another leader. While others go on it looks less
-/// and less often, down to every [`LONGEST_TICK`]: on a machine with few processors it takes one from a thread that works.
+/// How often the background thread looks at the poller while it expects another leader. While others go on, and nobody
+/// depends on it, it looks less and less often, down to every [`LONGEST_TICK`]: on a machine with few processors it takes
+/// one from a thread that works.
 const TICK: Duration = Duration::from_micros(250);
 const LONGEST_TICK: Duration = Duration::from_millis(2);
 /// Ticks without another leader after which the background thread leads.
@@ -71,8 +72,13 @@ pub(crate) struct Reactor {
     asleep: AtomicBool,
     /// The background thread ticks.
     ticking: AtomicBool,
+    /// It waits for a tick that is longer than [`TICK`].
+    resting: AtomicBool,
     /// It is to lead at once.
     called: AtomicBool,
+    /// Who waits for events without a thread that would look for them, and whether somebody has since the last tick.
+    dependents: AtomicUsize,
+    depended: AtomicBool,
     background: OnceLock<Thread>,
 }
 
@@ -122,7 +128,10 @@ impl Reactor {
             wanted: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             ticking: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
             called: AtomicBool::new(false),
+            dependents: AtomicUsize::new(0),
+            depended: AtomicBool::new(false),
             background: OnceLock::new(),
         };
         let reactor = REACTOR.get_or_init(|| fresh);
@@ -234,7 +243,8 @@ impl Reactor {
         } else {
             self.wanted.store(true, Ordering::Relaxed);
         }
-        self.parked.fetch_add(1, Ordering::Relaxed);
+        self.parked.fetch_add(1, Ordering::SeqCst);
+        self.hasten();
         parker.park(deadline);
         self.parked.fetch_sub(1, Ordering::Relaxed);
     }
@@ -281,14 +291,30 @@ impl Reactor {
         }
     }
 
-    /// Has the background thread look now, if it waits for its next tick: there is something that a longer one is too
-    /// late for.
+    /// Says that somebody waits for events without a thread that would look for them, as long as what is returned lives.
+    pub(super) fn depend(&'static self) -> Dependent {
+        self.dependents.fetch_add(1, Ordering::SeqCst);
+        self.depended.store(true, Ordering::SeqCst);
+        self.hasten();
+        Dependent(self)
+    }
+
+    /// Ends a longer tick: there is something that it would be too late for.
     fn hasten(&self) {
-        if self.ticking.load(Ordering::SeqCst)
+        if self.resting.load(Ordering::SeqCst)
+            && self.resting.swap(false, Ordering::SeqCst)
             && let Some(thread) = self.background.get()
         {
             thread.unpark();
         }
+    }
+
+    /// Whether nothing is waited for that a longer tick would be too late for.
+    fn may_rest(&self) -> bool {
+        !self.depended.load(Ordering::SeqCst)
+            && self.dependents.load(Ordering::SeqCst) == 0
+            && self.parked.load(Ordering::SeqCst) == 0
+            && !self.has_batching.load(Ordering::SeqCst)
     }
 
     fn try_lead(&self) -> Option<MutexGuard<'_, Lead>> {
@@ -397,17 +423,23 @@ impl Reactor {
         let (mut without, mut within) = (0, 0);
         let mut tick = TICK;
         while without < PATIENCE {
+            self.resting.store(tick > TICK, Ordering::SeqCst);
+            if tick > TICK && !self.may_rest() {
+                tick = TICK;
+            }
             thread::park_timeout(self.until_timer(tick));
+            self.resting.store(false, Ordering::SeqCst);
             if self.called.load(Ordering::SeqCst) {
                 return;
             }
             let now = self.turns.load(Ordering::Relaxed);
             let others = mem::replace(&mut turns, now) != now;
-            tick = if others && !self.has_batching.load(Ordering::SeqCst) {
+            tick = if others && self.may_rest() {
                 LONGEST_TICK.min(tick * 2)
             } else {
                 TICK
             };
+            self.depended.store(false, Ordering::SeqCst);
             if let Some(mut lead) = self.try_lead() {
                 self.wanted.store(false, Ordering::Relaxed);
                 self.turn(&mut lead, Some(Instant::now()), None);
@@ -446,6 +478,15 @@ impl Reactor {
         while self.asleep.load(Ordering::SeqCst) {
             thread::park();
         }
+    }
+}
+
+/// Somebody who depends on the background thread.
+pub(super) struct Dependent(&'static Reactor);
+
+impl Drop for Dependent {
+    fn drop(&mut self) {
+        self.0.dependents.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::core::{Core, Guard, Phase};
+use super::reactor::{Dependent, Reactor};
 use crate::error::{Error, Result};
 use crate::transports::Otherwise;
 use signal::Signal;
@@ -24,13 +25,15 @@ pub(super) struct Shown {
 struct Lamp {
     signal: Signal,
     on: AtomicBool,
+    _watched: Dependent,
 }
 
 impl Lamp {
-    fn new() -> io::Result<Self> {
+    fn new(reactor: &'static Reactor) -> io::Result<Self> {
         Ok(Self {
             signal: Signal::new()?,
             on: AtomicBool::new(false),
+            _watched: reactor.depend(),
         })
     }
 
@@ -67,7 +70,7 @@ impl Core {
         let mut state = self.open()?;
         if slot.get().is_none() {
             // Only this thread is here: it has the lock.
-            let _ = slot.set(Lamp::new()?);
+            let _ = slot.set(Lamp::new(self.reactor)?);
             state.shows = true;
         }
         self.finish(state);

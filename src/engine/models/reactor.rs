@@ -35,6 +35,9 @@ loom::lazy_static! {
     static ref REACTOR: &'static Reactor = Box::leak(Box::default());
 }
 
+/// Nobody depends on a background thread that is not there.
+pub(super) struct Dependent;
+
 impl Reactor {
     /// One for each run of a model.
     pub(crate) fn start() -> Result<&'static Self> {
@@ -94,5 +97,9 @@ impl Reactor {
 
     pub(crate) fn flush_later(&self, _: Arc<dyn Batching>) {
         unreachable!("in process nothing is batched by time")
+    }
+
+    pub(super) fn depend(&'static self) -> Dependent {
+        Dependent
     }
 }
