@@ -8,12 +8,13 @@
 //!
 //! - *leading* while no other thread does;
 //! - *ticking* for a little while after another thread gave up leading, because that thread is likely to be back
-//!   at once: it looks at the poller every [`TICK`], or more rarely while others go on, and leads again after
-//!   [`PATIENCE`] ticks without another, or when a thread parked during such a look;
+//!   at once: it looks at the poller at short intervals, longer ones while others go on and nobody depends on it, and
+//!   leads again when it was the only one for a few of them, or when a thread parked during such a look;
 //! - *parked* while another thread leads for long.
 //!
 //! So an idle process has exactly one thread in the poller, without a time-out, and no wake-ups.
 
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, TryLockError};
@@ -28,18 +29,19 @@ use super::timers::{Timed, TimerKey, Timers};
 use crate::error::Result;
 use crate::sys::poller::{Event, Events, Poller};
 
-/// How often the background thread looks at the poller while it expects another leader. While others go on, and nobody
-/// depends on it, it looks less and less often, down to every [`LONGEST_TICK`]: on a machine with few processors it takes
-/// one from a thread that works.
-const TICK: Duration = Duration::from_micros(250);
-const LONGEST_TICK: Duration = Duration::from_millis(2);
-/// Ticks without another leader after which the background thread leads.
-const PATIENCE: u32 = 4;
+mod background;
+
+pub(super) use self::background::Dependent;
+use self::background::LONGEST_TICK;
+
 /// How long output that was held back to be batched may wait for more, unless flushing takes so long that it would
 /// then be done most of the time.
 const FLUSH_EVERY: Duration = Duration::from_micros(100);
 /// How many times as long as flushing took nothing is flushed.
 const FLUSH_PAUSE: u32 = 3;
+
+/// How long sources that had left work over are called again before the poller is looked at.
+const TURN: Duration = Duration::from_micros(500);
 
 /// Something that is told of events on a descriptor.
 pub(crate) trait Source: Send + Sync {
@@ -86,7 +88,7 @@ pub(crate) struct Reactor {
 #[derive(Default)]
 struct Lead {
     events: Events,
-    again: Vec<(usize, Event)>,
+    again: VecDeque<(usize, Event)>,
     /// When held-back output is flushed next.
     next_flush: Option<Instant>,
 }
@@ -116,7 +118,22 @@ impl Reactor {
         if let Some(reactor) = REACTOR.get() {
             return Ok(reactor);
         }
-        let fresh = Self {
+        let fresh = Self::new()?;
+        let reactor = REACTOR.get_or_init(|| fresh);
+        let thread = thread::Builder::new()
+            .name("wirebird-io".into())
+            .spawn(|| {
+                if let Some(reactor) = REACTOR.get() {
+                    reactor.run();
+                }
+            })?;
+        let _ = reactor.background.set(thread.thread().clone());
+        Ok(reactor)
+    }
+
+    /// One that nobody leads yet.
+    fn new() -> Result<Self> {
+        Ok(Self {
             poller: Poller::new()?,
             sources: Mutex::default(),
             timers: Mutex::default(),
@@ -133,17 +150,7 @@ impl Reactor {
             dependents: AtomicUsize::new(0),
             depended: AtomicBool::new(false),
             background: OnceLock::new(),
-        };
-        let reactor = REACTOR.get_or_init(|| fresh);
-        let thread = thread::Builder::new()
-            .name("wirebird-io".into())
-            .spawn(|| {
-                if let Some(reactor) = REACTOR.get() {
-                    reactor.run();
-                }
-            })?;
-        let _ = reactor.background.set(thread.thread().clone());
-        Ok(reactor)
+        })
     }
 
     /// Ends the poll of whoever leads.
@@ -280,43 +287,6 @@ impl Reactor {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has the background thread lead at once, if it waits for others to do so: a task that looked for itself depends on
-    /// it now.
-    pub(super) fn call(&self) {
-        if self.ticking.load(Ordering::SeqCst)
-            && !self.called.swap(true, Ordering::SeqCst)
-            && let Some(thread) = self.background.get()
-        {
-            thread.unpark();
-        }
-    }
-
-    /// Says that somebody waits for events without a thread that would look for them, as long as what is returned lives.
-    pub(super) fn depend(&'static self) -> Dependent {
-        self.dependents.fetch_add(1, Ordering::SeqCst);
-        self.depended.store(true, Ordering::SeqCst);
-        self.hasten();
-        Dependent(self)
-    }
-
-    /// Ends a longer tick: there is something that it would be too late for.
-    fn hasten(&self) {
-        if self.resting.load(Ordering::SeqCst)
-            && self.resting.swap(false, Ordering::SeqCst)
-            && let Some(thread) = self.background.get()
-        {
-            thread.unpark();
-        }
-    }
-
-    /// Whether nothing is waited for that a longer tick would be too late for.
-    fn may_rest(&self) -> bool {
-        !self.depended.load(Ordering::SeqCst)
-            && self.dependents.load(Ordering::SeqCst) == 0
-            && self.parked.load(Ordering::SeqCst) == 0
-            && !self.has_batching.load(Ordering::SeqCst)
-    }
-
     fn try_lead(&self) -> Option<MutexGuard<'_, Lead>> {
         match self.lead.try_lock() {
             Ok(lead) => Some(lead),
@@ -335,14 +305,15 @@ impl Reactor {
             }
             debug_assert!(polled.is_ok(), "the poller failed: {polled:?}");
         }
-        for (key, event) in mem::take(&mut lead.again) {
-            self.tell(lead, key, event);
-        }
+        let left = lead.again.len();
         let events = mem::take(&mut lead.events);
         for event in events.iter() {
             self.tell(lead, event.key, event);
         }
         lead.events = events;
+        if left > 0 {
+            self.tell_again(lead, left);
+        }
         self.fire_timers();
         if self.has_batching.load(Ordering::SeqCst) {
             let now = Instant::now();
@@ -360,7 +331,21 @@ impl Reactor {
         if let Some(source) = source
             && source.ready(event)
         {
-            lead.again.push((key, event));
+            lead.again.push_back((key, event));
+        }
+    }
+
+    /// Goes on with sources that had left work over, for a while: who has just become ready must not wait for all of them.
+    fn tell_again(&self, lead: &mut Lead, most: usize) {
+        let began = Instant::now();
+        for _ in 0..most {
+            let Some((key, event)) = lead.again.pop_front() else {
+                return;
+            };
+            self.tell(lead, key, event);
+            if began.elapsed() >= TURN {
+                return;
+            }
         }
     }
 
@@ -390,103 +375,6 @@ impl Reactor {
             let Some(due) = due else { return };
             due.fire();
         }
-    }
-
-    // ---- the background thread ----
-
-    fn run(&self) {
-        // Ticks and held-back output want finer timing than the default of 50 us. Without it all is only later.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::thread::set_current_timer_slack(std::num::NonZeroU64::new(10_000));
-        loop {
-            self.lead_until_wanted();
-            self.ticking.store(true, Ordering::SeqCst);
-            self.tick_until_idle();
-            self.ticking.store(false, Ordering::SeqCst);
-            self.called.store(false, Ordering::SeqCst);
-        }
-    }
-
-    /// Leads until other threads show that they would rather do so, or read for themselves.
-    fn lead_until_wanted(&self) {
-        let mut lead = lock(&self.lead);
-        let turns = self.turns.load(Ordering::Relaxed);
-        self.wanted.store(false, Ordering::Relaxed);
-        while !self.wanted.load(Ordering::Relaxed) && self.turns.load(Ordering::Relaxed) == turns {
-            self.turn(&mut lead, None, None);
-        }
-    }
-
-    /// Returns when no other thread has led for a while.
-    fn tick_until_idle(&self) {
-        let mut turns = self.turns.load(Ordering::Relaxed);
-        let (mut without, mut within) = (0, 0);
-        let mut tick = TICK;
-        while without < PATIENCE {
-            self.resting.store(tick > TICK, Ordering::SeqCst);
-            if tick > TICK && !self.may_rest() {
-                tick = TICK;
-            }
-            thread::park_timeout(self.until_timer(tick));
-            self.resting.store(false, Ordering::SeqCst);
-            if self.called.load(Ordering::SeqCst) {
-                return;
-            }
-            let now = self.turns.load(Ordering::Relaxed);
-            let others = mem::replace(&mut turns, now) != now;
-            tick = if others && self.may_rest() {
-                LONGEST_TICK.min(tick * 2)
-            } else {
-                TICK
-            };
-            self.depended.store(false, Ordering::SeqCst);
-            if let Some(mut lead) = self.try_lead() {
-                self.wanted.store(false, Ordering::Relaxed);
-                self.turn(&mut lead, Some(Instant::now()), None);
-                drop(lead);
-                if self.wanted.load(Ordering::Relaxed) {
-                    // A thread found the lead taken and parked: nobody else would look at the poller for it.
-                    return;
-                }
-                without = if others { 0 } else { without + 1 };
-                within = 0;
-            } else {
-                // The same thread has led throughout the tick if no turn has ended.
-                within = if others { 0 } else { within + 1 };
-                without = 0;
-            }
-            if within >= PATIENCE {
-                within = 0;
-                self.sleep_while_led();
-            }
-        }
-    }
-
-    /// How long a tick is if it ends when a timer is due.
-    fn until_timer(&self, tick: Duration) -> Duration {
-        let now = Instant::now();
-        let soonest = lock(&self.timers).soonest().filter(|at| *at > now);
-        soonest.map_or(tick, |at| tick.min(at - now))
-    }
-
-    /// Parks until the thread that leads stops doing so.
-    fn sleep_while_led(&self) {
-        self.asleep.store(true, Ordering::SeqCst);
-        if self.try_lead().is_some() {
-            self.asleep.store(false, Ordering::SeqCst);
-        }
-        while self.asleep.load(Ordering::SeqCst) {
-            thread::park();
-        }
-    }
-}
-
-/// Somebody who depends on the background thread.
-pub(super) struct Dependent(&'static Reactor);
-
-impl Drop for Dependent {
-    fn drop(&mut self) {
-        self.0.dependents.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
@@ -519,3 +407,6 @@ impl Sources {
         source
     }
 }
+
+#[cfg(test)]
+mod tests;
