@@ -342,7 +342,7 @@ impl Client {
     }
 
     fn leased(&self, queue: &str, answer: &Message) -> Result<Vec<Leased>> {
-        let messages = ask::messages(answer)?.into_iter();
+        let messages = answer.payload_messages()?.into_iter();
         let leased = messages.map(|message| Leased::new(self, queue, message));
         Ok(leased.collect())
     }
@@ -373,7 +373,7 @@ pub(super) fn all_arrived(
     queue: &str,
     answer: &Message,
 ) -> Result<(Vec<Message>, Option<Message>)> {
-    let messages = ask::messages(answer)?;
+    let messages = answer.payload_messages()?;
     let tokens: Vec<&str> = messages
         .iter()
         .filter_map(|message| message.header(TOKEN))

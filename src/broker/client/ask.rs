@@ -79,12 +79,6 @@ pub(in crate::broker) fn ack_all(queue: &str, tokens: &[&str]) -> Result<Message
     Ok(ask.addressed_to(MessageType::AckAll, queue)?)
 }
 
-/// The messages of an answer.
-pub(in crate::broker) fn messages(answer: &Message) -> Result<Vec<Message>> {
-    let unusable = |_| crate::Error::Malformed("an answer with messages that cannot be read");
-    Ok(batch::unpack(answer).map_err(unusable)?)
-}
-
 /// Which of the leases that were to end had ended before, by their places.
 pub(in crate::broker) fn stale(answer: &Message) -> Result<Vec<usize>> {
     let places = answer.payload_data()?["stale"].take();
