@@ -450,6 +450,8 @@ fn every_type_of_request_has_its_answer() {
         (Ack, Status::QueueNotFound),
         (Nack, Status::QueueNotFound),
         (Extend, Status::QueueNotFound),
+        (AckAll, Status::QueueNotFound),
+        (NackAll, Status::QueueNotFound),
         (Publish, Status::TopicNotFound),
         (Subscribe, Status::TopicNotFound),
         (Unsubscribe, Status::TopicNotFound),

@@ -21,8 +21,8 @@ use common::{SOON, eventually, unique};
 use serde_json::{Value, json};
 use wirebird::broker::{
     Authenticator, Broker, BrokerOptions, Client, ClientOptions, DestinationType, Encoding, Error,
-    Leased, LogOptions, Message, MessageType, Mode, QueueOptions, QueueType, Role, Status, decode,
-    encode,
+    Leased, LogOptions, Message, MessageType, Mode, Nack, QueueOptions, QueueType, Role, Status,
+    decode, encode,
 };
 use wirebird::{Pair1, SocketOptions};
 
@@ -42,7 +42,10 @@ impl Scene {
     }
 
     fn with(options: &BrokerOptions, queue: &QueueOptions) -> Self {
-        let broker = Broker::with_options(options).unwrap();
+        Self::of(Broker::with_options(options).unwrap(), queue)
+    }
+
+    fn of(broker: Broker, queue: &QueueOptions) -> Self {
         broker.create_queue_with("q", queue).unwrap();
         let url = format!("inproc://{}", unique());
         broker.listen(&url).unwrap();
@@ -52,6 +55,13 @@ impl Scene {
             url,
             client,
         }
+    }
+
+    /// The queue `q`, whose dead letters go to `dead`.
+    fn with_dead_letters(options: &BrokerOptions, queue: &QueueOptions) -> Self {
+        let broker = Broker::with_options(options).unwrap();
+        broker.create_queue_with("dead", queue).unwrap();
+        Self::of(broker, &queue.clone().dead_letter("dead"))
     }
 
     fn holding(words: &[&str]) -> Self {
@@ -108,6 +118,10 @@ fn tokens(leased: &[Leased]) -> Vec<String> {
     leased.iter().map(|one| one.token().to_owned()).collect()
 }
 
+fn words(leased: &[Leased]) -> Vec<String> {
+    leased.iter().map(|one| read(one.message())).collect()
+}
+
 fn texts(words: &[&str]) -> Vec<Message> {
     words.iter().map(|word| text(word)).collect()
 }
@@ -161,9 +175,11 @@ fn rights_are_those_for_single_messages() {
     );
     let leased = bob.poll_leased_up_to("q", 2, NO_WAIT, LONG).unwrap();
     assert_eq!(leased.len(), 2);
-    let ack = Message::data(None, "", tokens(&leased)).unwrap();
-    let ack = ack.addressed_to(MessageType::AckAll, "q").unwrap();
-    assert_eq!(ann.request(ack).unwrap().status(), Status::NoPermission);
+    for kind in [MessageType::AckAll, MessageType::NackAll] {
+        let end = Message::data(None, "", tokens(&leased)).unwrap();
+        let end = end.addressed_to(kind, "q").unwrap();
+        assert_eq!(ann.request(end).unwrap().status(), Status::NoPermission);
+    }
     assert!(bob.ack_all(leased).unwrap().is_empty());
     // Who has lost the right while it waited gets nothing.
     let waits = waiting(&broker, &bob, |bob| bob.poll_up_to("q", 2, SOON));

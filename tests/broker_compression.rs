@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use common::{SOON, unique};
+use common::{SOON, eventually, unique};
 use serde_json::json;
 use wirebird::broker::{
     Broker, BrokerOptions, Client, Encoding, Error, Message, MessageError, MessageType, QueueType,
@@ -267,4 +267,119 @@ fn a_payload_over_the_limit_is_refused_at_both_ends_with_both_sizes() {
     assert_eq!(status, Status::BadRequest);
     assert!(text.contains("2049") && text.contains("2048"), "{text}");
     assert_eq!(broker.queue_status("q").size, 1);
+}
+
+// ---- what takes long ----
+
+/// Long enough for its client to be done with other things before it is unpacked.
+const LONG: usize = 20 << 20;
+
+/// An offer of the length that does not want an answer.
+fn oneway(mut frame: Vec<u8>) -> Vec<u8> {
+    frame[1] |= 1;
+    frame
+}
+
+fn sent(kind: MessageType, message: Message) -> Vec<u8> {
+    let message = message.addressed_to(kind, "q").unwrap();
+    encode(&message, Encoding::Binary).to_vec()
+}
+
+/// All that a client does was done under the broker's lock, as long as that took.
+#[test]
+fn others_are_served_while_a_payload_is_unpacked() {
+    let (_broker, url) = broker(&BrokerOptions::new());
+    let (busy, other) = (Stranger::connect(&url), Stranger::connect(&url));
+    let offer = packed(LONG as i64, &zeros(LONG));
+    // Which of two threads is done first is never certain, but in process the one would not even begin.
+    let overtaken = (0..50).any(|_| {
+        busy.0.send(&offer[..]).unwrap();
+        other.ask(MessageType::Test, text(0), None);
+        let overtaken = busy.0.try_recv().is_err();
+        if overtaken {
+            busy.0.recv().unwrap();
+        }
+        busy.ask(MessageType::Poll, text(0), Some("q"));
+        overtaken
+    });
+    assert!(overtaken);
+}
+
+#[test]
+fn others_are_served_while_a_payload_is_compressed() {
+    let (_broker, url) = broker(&BrokerOptions::new().compress_cutoff(CUTOFF));
+    let (busy, other) = (Stranger::connect(&url), Stranger::connect(&url));
+    busy.greet(Some("gzip"));
+    let overtaken = (0..50).any(|_| {
+        other.ask(MessageType::Offer, text(LONG), Some("q"));
+        busy.0.send(sent(MessageType::Poll, text(0))).unwrap();
+        other.ask(MessageType::Test, text(0), None);
+        let overtaken = busy.0.try_recv().is_err();
+        if overtaken {
+            busy.0.recv().unwrap();
+        }
+        overtaken
+    });
+    assert!(overtaken);
+}
+
+#[test]
+fn requests_and_answers_of_a_client_stay_in_their_order_however_long_they_take() {
+    const LENGTH: usize = 1 << 20;
+    let (_broker, url) = broker(&BrokerOptions::new().compress_cutoff(CUTOFF));
+    let stranger = Stranger::connect(&url);
+    stranger.greet(Some("gzip"));
+    let offer = packed(LENGTH as i64, &zeros(LENGTH));
+    let poll = sent(MessageType::Poll, text(0));
+    let test = sent(MessageType::Test, text(7));
+    for _ in 0..10 {
+        let requests = [&offer, &poll, &test, &offer, &test, &poll, &test];
+        for request in requests {
+            stranger.0.send(&request[..]).unwrap();
+        }
+        let answers = requests.map(|_| stranger.0.recv().unwrap().body().to_vec());
+        for (request, answer) in requests.into_iter().zip(answers) {
+            let asked = decode(request.clone()).unwrap().0.id();
+            let answer = decode(answer).unwrap().0;
+            assert_eq!((answer.id(), answer.status()), (asked, Status::Ok));
+            let length = if request == &poll { LENGTH } else { 0 };
+            assert_eq!(answer.payload_binary().len(), length);
+        }
+    }
+}
+
+#[test]
+fn what_a_client_has_sent_before_it_went_is_unpacked_and_done() {
+    let (broker, url) = broker(&BrokerOptions::new());
+    let stranger = Stranger::connect(&url);
+    let long = oneway(packed(LONG as i64, &zeros(LONG)));
+    let short = oneway(sent(MessageType::Offer, text(1)));
+    for offer in [&short, &long, &short, &long] {
+        stranger.0.send(&offer[..]).unwrap();
+    }
+    drop(stranger);
+    eventually("all is offered", || broker.queue_status("q").size == 4);
+    let client = Client::connect(&url).unwrap();
+    let lengths = [(); 4].map(|()| {
+        let polled = client.poll("q", SOON).unwrap();
+        polled.payload_binary().len()
+    });
+    assert_eq!(lengths, [1, LONG, 1, LONG]);
+}
+
+#[test]
+fn an_item_that_is_compressed_for_a_client_that_goes_returns_to_its_place() {
+    let (broker, url) = broker(&BrokerOptions::new().compress_cutoff(CUTOFF));
+    let client = Client::connect(&url).unwrap();
+    for length in [LONG, 1, 2] {
+        client.offer("q", text(length), SOON).unwrap();
+    }
+    let stranger = Stranger::connect(&url);
+    stranger.greet(Some("gzip"));
+    stranger.0.send(sent(MessageType::Poll, text(0))).unwrap();
+    eventually("it has asked", || broker.queue_status("q").size == 2);
+    drop(stranger);
+    eventually("it is back", || broker.queue_status("q").size == 3);
+    let polled = client.poll("q", SOON).unwrap();
+    assert_eq!(polled.payload_binary().len(), LONG);
 }

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use common::{SOON, eventually};
+use common::{SOON, eventually, unique};
 use tempfile::TempDir;
 use wirebird::broker::{
-    Broker, BrokerOptions, Client, Error, LogOptions, Message, Nack, QueueOptions, QueueType,
-    Status, SyncPolicy, wal,
+    Broker, BrokerOptions, Client, Encoding, Error, LogOptions, Message, MessageType, Nack,
+    QueueOptions, QueueType, Status, SyncPolicy, encode, wal,
 };
+use wirebird::{Pair1, SocketOptions};
 
 const NO_WAIT: Duration = Duration::ZERO;
 
@@ -400,4 +401,34 @@ fn what_comes_of_a_message_takes_its_place_at_once_or_not_at_all() {
     let stale = late.ack_with("out", result).unwrap_err();
     assert_eq!(stale.status(), Some(Status::Stale));
     assert_eq!(drain(&client, "out"), [""; 0]);
+}
+
+/// Where the log had kept enough just when a client's messages were left where they were, they were left there for ever.
+#[test]
+fn a_client_that_sends_more_than_may_wait_for_the_log_is_read_on_from() {
+    const OFFERS: usize = 30_000;
+    let (_directory, options) = directory();
+    let options = BrokerOptions::new().log(&options.segment_size(64 << 20));
+    let broker = Broker::with_options(&options).unwrap();
+    let queue = QueueOptions::new(OFFERS).durable(true);
+    broker.create_queue_with("jobs", &queue).unwrap();
+    let url = format!("inproc://{}", unique());
+    broker.listen(&url).unwrap();
+    let options = SocketOptions::new().recv_timeout(SOON).send_timeout(SOON);
+    let socket = Pair1::with_options(&options).unwrap();
+    socket.dial(&url).unwrap();
+    let offer = message("x").with_durable(true);
+    let offer = offer.addressed_to(MessageType::Offer, "jobs").unwrap();
+    let offer = encode(&offer, Encoding::Binary);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..OFFERS {
+                socket.send(&offer[..]).unwrap();
+            }
+        });
+        for _ in 0..OFFERS {
+            socket.recv().unwrap();
+        }
+    });
+    assert_eq!(broker.queue_status("jobs").size, OFFERS);
 }

@@ -116,7 +116,12 @@ fn batches() -> Vec<Vec<u8>> {
             MessageType::PollUpTo,
             polls.with_header("lease", "session").unwrap(),
         ),
-        (MessageType::AckAll, tokens),
+        (MessageType::AckAll, tokens.clone()),
+        (MessageType::NackAll, tokens.clone()),
+        (
+            MessageType::NackAll,
+            tokens.with_header("delay", "0").unwrap(),
+        ),
     ];
     let requests = requests.map(|(kind, request)| request.addressed_to(kind, "q").unwrap());
     let encoded =

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::codec::{DecodeError, Encoding, decode_within, encode};
+use super::error::Result as BrokerResult;
 use super::json::{JsonError, Reader, Token};
 use super::message::{
     APPLICATION_JSON, Charset, Fields, Message, MessageType, OCTET_STREAM, Status, now_ms,
@@ -64,6 +65,25 @@ impl std::error::Error for BatchError {}
 impl From<JsonError> for BatchError {
     fn from(error: JsonError) -> Self {
         Self::NotJson(error)
+    }
+}
+
+impl Message {
+    /// The messages in the payload, as the answer to a request of the type [`PollUpTo`](MessageType::PollUpTo) has them.
+    ///
+    /// ```
+    /// # use wirebird::broker::Message;
+    /// let both = Message::data(None, "", serde_json::json!([{"text": "a"}, {"text": "b"}]))?;
+    /// assert_eq!(both.payload_messages()?.len(), 2);
+    /// # Ok::<(), wirebird::broker::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Malformed`](crate::Error::Malformed) if it has anything else, none, or more than 1000.
+    pub fn payload_messages(&self) -> BrokerResult<Vec<Self>> {
+        let unusable = |_| crate::Error::Malformed("messages in a payload that cannot be read");
+        Ok(unpack(self).map_err(unusable)?)
     }
 }
 

@@ -63,6 +63,11 @@ pub(super) fn encode_packed(message: &Message, cutoff: usize) -> Bytes {
     }
 }
 
+/// How long the payload is said to be that a message has in gzip, if it has one.
+pub(super) fn unpacked_length(bytes: &[u8]) -> Option<u64> {
+    binary::unpacked_length(bytes)
+}
+
 /// What the binary encoding has before the payload, which follows it as it is.
 pub(super) fn head(message: &Message) -> Vec<u8> {
     binary::head(message)

@@ -12,11 +12,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::auth::{Authenticator, Login};
 use super::budget::Charge;
-use super::codec::decode_within;
+use super::codec::{decode_within, encode_packed};
 use super::endpoints::Locals;
 use super::journal::Journal;
 use super::line::{Came, Guard};
-use super::link::{Answer, Link};
+use super::link::{Answer, Link, Sealed};
 use super::message::{Message as Letter, MessageType, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
@@ -27,11 +27,13 @@ use super::wal::{Ticket, WalError};
 use crate::engine::{Core, Deadline, lock};
 use crate::error::{Error, Result};
 use crate::message::{Message, PipeId};
-use crate::protocols::{CtxId, Flow, IdMap, Io};
+use crate::protocols::{CtxId, IdMap, Io};
 
+mod aside;
 mod held;
 mod machine;
 
+use aside::{Decoded, Done, Task, is_long};
 pub(super) use machine::Machine;
 
 /// The header by which a client says that it reads compressed payloads, and its value.
@@ -47,6 +49,8 @@ pub(super) struct Shared {
     pub(super) pool: Pool,
     /// Where passwords are checked: handlers that take long do not keep anybody from logging in, nor the other way round.
     pub(super) logins: Pool,
+    /// Where long payloads are compressed and unpacked.
+    pub(super) packers: Pool,
 }
 
 impl Shared {
@@ -144,6 +148,8 @@ pub(super) struct Hub {
     last_session: SessionId,
     /// What was decided while nobody could send it.
     later: Outputs,
+    /// What was done aside, and is to be gone on with.
+    done: Vec<Done>,
     guard: Guard,
     /// When clients are looked at that may have fallen silent, if they have to say that they are alive.
     next_look: Option<Instant>,
@@ -162,6 +168,7 @@ impl Hub {
             sessions: IdMap::default(),
             last_session: 0,
             later: Outputs::new(),
+            done: Vec::new(),
             guard,
             next_look: None,
             held: VecDeque::new(),
@@ -198,9 +205,9 @@ impl Hub {
     // ---- what comes in ----
 
     /// Reads what a client has sent, as long as there is room for the answers.
-    fn read(&mut self, pipe: PipeId, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) -> Flow {
+    fn read(&mut self, pipe: PipeId, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
         let Some(&session) = self.sessions.get(&pipe) else {
-            return Flow::Taken;
+            return;
         };
         self.busy = true;
         if io.is_watched(pipe) {
@@ -210,19 +217,18 @@ impl Hub {
         let mut more = io.peek(pipe).is_some();
         while more {
             if let Some(link) = self.links.get_mut(&session)
-                && link.is_full()
+                && link.is_busy()
             {
                 link.held = true;
-                return Flow::Held;
+                return;
             }
             let mut message = Message::new();
             more = io.take(pipe, &mut message).is_some();
             if let Err(why) = self.frame(session, message, now, shared, io) {
                 io.close_pipe(pipe, why);
-                return Flow::Taken;
+                return;
             }
         }
-        Flow::Taken
     }
 
     /// Takes one message of a client. An error cuts the client off.
@@ -252,14 +258,39 @@ impl Hub {
             Came::Message(body) => body,
             Came::Handshake(answer) => {
                 link.frames.extend(answer);
-                self.flush(session, now, io);
+                self.flush(session, now, shared, io);
                 self.trust(session, io);
                 return Ok(());
             }
         };
+        if !link.broken && is_long(&body) {
+            let longest = self.router.longest(session);
+            let task = Task::Unpack(session, body.clone(), longest);
+            if shared.aside(task) {
+                link.unpacking = Some(body);
+                return Ok(());
+            }
+        }
+        let decoded = decode_within(body, self.router.longest(session));
+        self.request(session, decoded, now, shared, io);
+        Ok(())
+    }
+
+    /// Does what a client asks for, or refuses what is no message.
+    fn request(
+        &mut self,
+        session: SessionId,
+        decoded: Decoded,
+        now: Now,
+        shared: &Arc<Shared>,
+        io: &mut dyn Io,
+    ) {
+        let Some(link) = self.links.get_mut(&session) else {
+            return;
+        };
         let known = link.line.is_known(&self.guard);
         let mut out = Outputs::new();
-        match decode_within(body, self.router.longest(session)) {
+        match decoded {
             Ok((request, encoding)) if !known => {
                 link.encoding = encoding;
                 let text = "this client's key is none of those that the broker serves";
@@ -288,7 +319,6 @@ impl Hub {
             }
         }
         self.carry_out(out, now, shared, io);
-        Ok(())
     }
 
     /// Takes long messages from a client as soon as it is known who it is, if that matters.
@@ -307,7 +337,7 @@ impl Hub {
     fn resume(&mut self, session: SessionId, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
         if let Some(link) = self.links.get_mut(&session)
             && link.held
-            && !link.is_full()
+            && !link.is_busy()
         {
             link.held = false;
             let pipe = link.pipe;
@@ -332,6 +362,7 @@ impl Hub {
                         continue;
                     };
                     if link.is_idle()
+                        && !link.takes_long(&message)
                         && let Ok(frame) = link.seal(&message)
                     {
                         link.push(&frame, self.router.budget(), io);
@@ -339,7 +370,7 @@ impl Hub {
                         continue;
                     }
                     link.answer(message, item, self.router.budget());
-                    self.flush(session, now, io);
+                    self.flush(session, now, shared, io);
                 }
                 Output::Publish {
                     subscription,
@@ -363,7 +394,7 @@ impl Hub {
                             }
                         }
                     }
-                    self.flush(subscription.session, now, io);
+                    self.flush(subscription.session, now, shared, io);
                 }
                 Output::Call {
                     session,
@@ -452,7 +483,7 @@ impl Hub {
     }
 
     /// Sends what waits for a client and goes into its pipe.
-    fn flush(&mut self, session: SessionId, now: Now, io: &mut dyn Io) {
+    fn flush(&mut self, session: SessionId, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
         loop {
             let Some(link) = self.links.get_mut(&session) else {
                 return;
@@ -460,13 +491,33 @@ impl Hub {
             if !link.ready {
                 return;
             }
-            let (frame, item) = match link.next() {
-                None => return,
-                Some(Ok(next)) => next,
-                Some(Err(_)) => return link.used_up(io),
+            let sealed = match link.next_to_pack() {
+                None => link.next(),
+                Some(answer) => {
+                    let cutoff = link.cutoff.unwrap_or(0);
+                    if shared.aside(Task::Pack(session, answer.clone(), cutoff)) {
+                        return;
+                    }
+                    link.packed(encode_packed(&answer, cutoff))
+                }
             };
-            link.push(&frame, self.router.budget(), io);
-            self.passed(item, now);
+            let Some(sealed) = sealed else {
+                return;
+            };
+            self.push(session, sealed, now, io);
+        }
+    }
+
+    fn push(&mut self, session: SessionId, sealed: Sealed, now: Now, io: &mut dyn Io) {
+        let Some(link) = self.links.get_mut(&session) else {
+            return;
+        };
+        match sealed {
+            Ok((frame, item)) => {
+                link.push(&frame, self.router.budget(), io);
+                self.passed(item, now);
+            }
+            Err(_) => link.used_up(io),
         }
     }
 
@@ -487,7 +538,13 @@ impl Hub {
     /// Does what was left for later, until nothing is.
     fn catch_up(&mut self, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
         self.release(now, shared, io);
-        while !self.later.is_empty() {
+        loop {
+            for done in std::mem::take(&mut self.done) {
+                self.go_on(done, now, shared, io);
+            }
+            if self.later.is_empty() {
+                break;
+            }
             let out = std::mem::take(&mut self.later);
             self.carry_out(out, now, shared, io);
         }

@@ -319,7 +319,7 @@ impl Client {
     /// As [`send`](Self::send), [`InvalidArgument`](crate::Error::InvalidArgument) for messages of several queues, and
     /// [`Error::Refused`](super::Error::Refused) with [`BadRequest`](super::Status::BadRequest) for more than 1000.
     pub fn ack_all(&self, leased: Vec<Leased>) -> Result<Vec<Leased>> {
-        match last_words(&leased)? {
+        match last_words(&leased, MessageType::AckAll, None)? {
             Some(words) => stale(leased, &self.expect_ok(words)?),
             None => Ok(leased),
         }
@@ -335,21 +335,54 @@ impl Client {
     ///
     /// As [`ack_all`](Self::ack_all).
     pub async fn ack_all_async(&self, leased: Vec<Leased>) -> Result<Vec<Leased>> {
-        match last_words(&leased)? {
+        match last_words(&leased, MessageType::AckAll, None)? {
+            Some(words) => stale(leased, &self.expect_ok_async(words).await?),
+            None => Ok(leased),
+        }
+    }
+
+    /// These messages, up to 1000 of one queue, were not dealt with, and the same is to become of all. Returns those whose
+    /// lease was over, to which nothing has happened. If there are none at all, nothing is asked.
+    ///
+    /// # Errors
+    ///
+    /// As [`ack_all`](Self::ack_all).
+    pub fn nack_all(&self, leased: Vec<Leased>, nack: Nack) -> Result<Vec<Leased>> {
+        match last_words(&leased, MessageType::NackAll, nack.header())? {
+            Some(words) => stale(leased, &self.expect_ok(words)?),
+            None => Ok(leased),
+        }
+    }
+
+    /// [`nack_all`](Self::nack_all), awaited.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Leased::ack_async`].
+    ///
+    /// # Errors
+    ///
+    /// As [`ack_all`](Self::ack_all).
+    pub async fn nack_all_async(&self, leased: Vec<Leased>, nack: Nack) -> Result<Vec<Leased>> {
+        match last_words(&leased, MessageType::NackAll, nack.header())? {
             Some(words) => stale(leased, &self.expect_ok_async(words).await?),
             None => Ok(leased),
         }
     }
 
     fn leased(&self, queue: &str, answer: &Message) -> Result<Vec<Leased>> {
-        let messages = ask::messages(answer)?.into_iter();
+        let messages = answer.payload_messages()?.into_iter();
         let leased = messages.map(|message| Leased::new(self, queue, message));
         Ok(leased.collect())
     }
 }
 
-/// What the broker is told when several messages are done with; `None` if there are none.
-fn last_words(leased: &[Leased]) -> Result<Option<Message>> {
+/// What the broker is told of several messages; `None` if there are none.
+fn last_words(
+    leased: &[Leased],
+    kind: MessageType,
+    header: Option<(&str, String)>,
+) -> Result<Option<Message>> {
     let Some(Leased { queue, .. }) = leased.first() else {
         return Ok(None);
     };
@@ -357,7 +390,11 @@ fn last_words(leased: &[Leased]) -> Result<Option<Message>> {
         return Err(crate::Error::InvalidArgument("messages of several queues").into());
     }
     let tokens: Vec<&str> = leased.iter().map(Leased::token).collect();
-    ask::ack_all(queue, &tokens).map(Some)
+    let words = ask::end_all(kind, queue, &tokens)?;
+    Ok(Some(match header {
+        Some((key, value)) => words.with_header(key, &value)?,
+        None => words,
+    }))
 }
 
 /// Those of which the broker says that their lease was over.
@@ -373,14 +410,14 @@ pub(super) fn all_arrived(
     queue: &str,
     answer: &Message,
 ) -> Result<(Vec<Message>, Option<Message>)> {
-    let messages = ask::messages(answer)?;
+    let messages = answer.payload_messages()?;
     let tokens: Vec<&str> = messages
         .iter()
         .filter_map(|message| message.header(TOKEN))
         .collect();
     let word = match *tokens {
         [] => return Ok((messages, None)),
-        _ => ask::ack_all(queue, &tokens)?,
+        _ => ask::end_all(MessageType::AckAll, queue, &tokens)?,
     };
     Ok((
         messages.into_iter().map(without_lease).collect(),

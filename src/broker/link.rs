@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::budget::{Budget, Charge};
 use super::codec::{Encoding, encode, encode_packed};
 use super::crypto::Fault;
@@ -19,6 +21,11 @@ use crate::protocols::Io;
 
 /// Answers that may wait for a client before nothing more is read from it.
 const MOST_ANSWERS: usize = 1000;
+/// Payloads from here on are compressed and unpacked aside: a thread does about 100 MB in a second.
+pub(super) const LONG: usize = 64 << 10;
+
+/// A frame to send, and what it carries.
+pub(super) type Sealed = Result<(Envelope, Option<InTransit>), Fault>;
 
 /// A connection of a client.
 pub(super) struct Link {
@@ -40,6 +47,10 @@ pub(super) struct Link {
     pub(super) frames: VecDeque<Vec<u8>>,
     pub(super) answers: VecDeque<Answer>,
     pub(super) answer_bytes: usize,
+    /// The answer whose payload is being compressed. Nothing is sent before it.
+    pub(super) packing: Option<Answer>,
+    /// The request whose payload is being unpacked. Nothing is read before it is done.
+    pub(super) unpacking: Option<Bytes>,
     /// Answers that the hub holds until the log has kept what they rest on.
     pub(super) awaited: usize,
     publications: Outbox<Arc<Publication>>,
@@ -78,6 +89,8 @@ impl Link {
             frames: VecDeque::new(),
             answers: VecDeque::new(),
             answer_bytes: 0,
+            packing: None,
+            unpacking: None,
             awaited: 0,
             publications: Outbox::new(most_bytes),
             most_bytes,
@@ -85,7 +98,12 @@ impl Link {
         }
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    /// Whether what the client sends is left where it is.
+    pub(super) fn is_busy(&self) -> bool {
+        self.unpacking.is_some() || self.is_full()
+    }
+
+    fn is_full(&self) -> bool {
         self.answers.len() + self.awaited >= MOST_ANSWERS || self.answer_bytes >= self.most_bytes
     }
 
@@ -103,6 +121,7 @@ impl Link {
     /// Whether what is sent now goes at once, because the pipe takes it and nothing waits.
     pub(super) fn is_idle(&self) -> bool {
         self.ready
+            && self.packing.is_none()
             && self.frames.is_empty()
             && self.answers.is_empty()
             && self.publications.is_empty()
@@ -123,8 +142,23 @@ impl Link {
         }
     }
 
+    /// The answer that is next to be sent, if it is to be compressed before.
+    pub(super) fn next_to_pack(&mut self) -> Option<Message> {
+        if self.packing.is_some() || !self.frames.is_empty() {
+            return None;
+        }
+        if !self.takes_long(&self.answers.front()?.message) {
+            return None;
+        }
+        self.packing = self.answers.pop_front();
+        Some(self.packing.as_ref()?.message.clone())
+    }
+
     /// The next frame to send, and what it carries.
-    pub(super) fn next(&mut self) -> Option<Result<(Envelope, Option<InTransit>), Fault>> {
+    pub(super) fn next(&mut self) -> Option<Sealed> {
+        if self.packing.is_some() {
+            return None;
+        }
         if let Some(frame) = self.frames.pop_front() {
             return Some(Ok((wrap(frame), None)));
         }
@@ -136,6 +170,30 @@ impl Link {
         let (publication, missed) = self.publications.pop()?;
         let sealed = self.seal_publication(&publication, missed);
         Some(sealed.map(|frame| (frame, None)))
+    }
+
+    /// The frame for the answer that was being compressed, if it is still to be sent.
+    pub(super) fn packed(&mut self, plain: Bytes) -> Option<Sealed> {
+        let answer = self.packing.take()?;
+        self.answer_bytes = self.answer_bytes.saturating_sub(answer.bytes);
+        let sealed = self.line.seal(plain);
+        Some(sealed.map(|frame| (wrap(frame), answer.item)))
+    }
+
+    /// Gives up the answers that wait, in their order.
+    pub(super) fn give_up(&mut self) -> VecDeque<Answer> {
+        self.answer_bytes = 0;
+        let mut answers = std::mem::take(&mut self.answers);
+        if let Some(first) = self.packing.take() {
+            answers.push_front(first);
+        }
+        answers
+    }
+
+    /// Whether others would feel it if the lock were kept while an answer is compressed.
+    pub(super) fn takes_long(&self, answer: &Message) -> bool {
+        let cutoff = self.packs_from();
+        cutoff.is_some_and(|cutoff| answer.payload_binary().len() >= cutoff.max(LONG))
     }
 
     /// Makes the frame for an answer.

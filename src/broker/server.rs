@@ -26,6 +26,8 @@ use crate::url::{Transport, Url};
 const ENVELOPE: usize = 128 * 1024;
 /// Threads that check passwords. Hashing uses a processor fully; more would take those of everybody else.
 const LOGINS: usize = 2;
+/// Threads that compress and unpack long payloads, which uses a processor fully as well.
+const PACKERS: usize = 2;
 
 /// A broker: it manages queues, topics and functions for clients that connect to it.
 ///
@@ -101,6 +103,7 @@ impl Broker {
             core: known,
             pool: Pool::new(options.handlers, 1000),
             logins: Pool::new(LOGINS, options.limits.connections),
+            packers: Pool::new(PACKERS, options.limits.connections.saturating_mul(2)),
         });
         let longest = options.limits.message_size + ENVELOPE;
         let sockets = SocketOptions::new()

@@ -82,3 +82,37 @@ fn a_durable_queue_keeps_what_a_client_has_not_confirmed() {
     assert_eq!(scene.drain(), ["a", "b"]);
     eventually("it has heard of them", || scene.in_flight() == 0);
 }
+
+#[test]
+fn what_was_rejected_together_is_as_it_was_said_to_be_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = BrokerOptions::new().log(&LogOptions::new(directory.path()));
+    let open = || Scene::with_dead_letters(&options, &QueueOptions::new(100).durable(true));
+    let scene = open();
+    let lease = |scene: &Scene| {
+        let leased = scene.client.poll_leased_up_to("q", 2, NO_WAIT, LONG);
+        leased.unwrap()
+    };
+    let offered = durable(&[
+        "dead 1", "dead 2", "again 1", "again 2", "later 1", "later 2",
+    ]);
+    scene.client.offer_all("q", &offered, NO_WAIT).unwrap();
+    let [dead, again, later] = [lease(&scene), lease(&scene), lease(&scene)];
+    for (leased, nack) in [
+        (dead, Nack::DeadLetter),
+        (again, Nack::Retry),
+        (later, Nack::RetryIn(LONG)),
+    ] {
+        assert!(scene.client.nack_all(leased, nack).unwrap().is_empty());
+    }
+    drop(scene);
+
+    let scene = open();
+    let status = scene.broker.queue_status("q");
+    assert_eq!((status.size, status.delayed), (4, 2));
+    let again = lease(&scene);
+    assert_eq!(words(&again), ["again 1", "again 2"]);
+    assert!(again.iter().all(|one| one.attempts() == 2));
+    let dead = scene.client.poll_up_to("dead", 10, NO_WAIT).unwrap();
+    assert_eq!(reads(&dead), ["dead 1", "dead 2"]);
+}

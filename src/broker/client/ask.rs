@@ -74,15 +74,14 @@ fn several(poll: Message, count: usize) -> Result<Message> {
     Ok(poll.with_header("count", &count.to_string())?)
 }
 
-pub(in crate::broker) fn ack_all(queue: &str, tokens: &[&str]) -> Result<Message> {
+/// Says what becomes of several leased messages.
+pub(in crate::broker) fn end_all(
+    kind: MessageType,
+    queue: &str,
+    tokens: &[&str],
+) -> Result<Message> {
     let ask = Message::data(None, "", tokens)?;
-    Ok(ask.addressed_to(MessageType::AckAll, queue)?)
-}
-
-/// The messages of an answer.
-pub(in crate::broker) fn messages(answer: &Message) -> Result<Vec<Message>> {
-    let unusable = |_| crate::Error::Malformed("an answer with messages that cannot be read");
-    Ok(batch::unpack(answer).map_err(unusable)?)
+    Ok(ask.addressed_to(kind, queue)?)
 }
 
 /// Which of the leases that were to end had ended before, by their places.

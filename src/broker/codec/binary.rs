@@ -181,6 +181,23 @@ fn length_of_length(length: usize) -> usize {
     bits.div_ceil(7) as usize
 }
 
+/// How long the payload is said to be, if this is a message with one that is compressed.
+pub(super) fn unpacked_length(bytes: &[u8]) -> Option<u64> {
+    if bytes.first() != Some(&VERSION_1) {
+        return None;
+    }
+    let mut input = Input(bytes.get(FIXED..)?);
+    let mut fields = Input(input.sized("the fields").ok()?);
+    while let Some(tag) = fields.byte() {
+        let value = fields.sized("a field").ok()?;
+        if tag == UNPACKED {
+            let length = number("the payload's length", value).ok()?;
+            return u64::try_from(length).ok();
+        }
+    }
+    None
+}
+
 /// `longest` is how long a payload may become that is compressed.
 pub(super) fn decode(bytes: &Bytes, longest: usize) -> Result<Message, DecodeError> {
     let id = bytes

@@ -220,10 +220,10 @@ fn what_is_wrong_with_binary_is_named() {
 #[test]
 fn unknown_codes_are_refused() {
     let mut bytes = binary(0x04, &[]);
-    bytes[2] = 28;
+    bytes[2] = 29;
     assert_eq!(
         refusal(bytes.clone()),
-        DecodeFault::UnknownType("28".to_owned())
+        DecodeFault::UnknownType("29".to_owned())
     );
     bytes[2] = 20;
     bytes[3] = 100;

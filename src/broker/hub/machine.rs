@@ -41,8 +41,12 @@ impl Protocol for Machine {
         let Some(session) = hub.sessions.remove(&pipe) else {
             return;
         };
-        if let Some(link) = hub.links.remove(&session) {
-            hub.take_all_back(link.answers, now);
+        if let Some(link) = hub.links.get_mut(&session) {
+            (link.ready, link.broken) = (false, true);
+            let answers = link.give_up();
+            hub.take_all_back(answers, now);
+            hub.hurry(session, now, &self.0, io);
+            hub.links.remove(&session);
         }
         hub.router.close(session, now, &mut hub.later);
         hub.catch_up(now, &self.0, io);
@@ -59,7 +63,7 @@ impl Protocol for Machine {
         };
         link.ready = true;
         link.in_pipe = None;
-        hub.flush(session, now, io);
+        hub.flush(session, now, &self.0, io);
         hub.resume(session, now, &self.0, io);
         hub.catch_up(now, &self.0, io);
     }
@@ -69,20 +73,19 @@ impl Protocol for Machine {
         let now = Now::read(io.now());
         let mut hub = lock(&self.0.state);
         let hub = &mut *hub;
-        let Some(link) = hub
-            .sessions
-            .get(&pipe)
-            .and_then(|session| hub.links.get_mut(session))
-        else {
+        let Some(&session) = hub.sessions.get(&pipe) else {
+            return;
+        };
+        let Some(link) = hub.links.get_mut(&session) else {
             return;
         };
         link.ready = false;
         link.broken = true;
-        link.answer_bytes = 0;
         link.frames.clear();
-        let answers = std::mem::take(&mut link.answers);
+        let answers = link.give_up();
         let held = std::mem::take(&mut link.held);
         hub.take_all_back(answers, now);
+        hub.hurry(session, now, &self.0, io);
         if held {
             hub.read(pipe, now, &self.0, io);
         }
@@ -92,16 +95,24 @@ impl Protocol for Machine {
     fn arrived(&mut self, pipe: PipeId, io: &mut dyn Io) -> Flow {
         let now = Now::read(io.now());
         let mut hub = lock(&self.0.state);
-        let flow = hub.read(pipe, now, &self.0, io);
+        hub.read(pipe, now, &self.0, io);
         hub.catch_up(now, &self.0, io);
-        flow
+        // What was caught up with may have made room, and read on.
+        let session = hub.sessions.get(&pipe);
+        match session.and_then(|session| hub.links.get(session)) {
+            Some(link) if link.held => Flow::Held,
+            _ => Flow::Taken,
+        }
     }
 
     fn unsent(&self) -> usize {
         let hub = lock(&self.0.state);
         hub.links
             .values()
-            .map(|link| link.answers.len() + link.frames.len() + link.awaited)
+            .map(|link| {
+                let packing = usize::from(link.packing.is_some());
+                link.answers.len() + packing + link.frames.len() + link.awaited
+            })
             .sum()
     }
 

@@ -37,6 +37,8 @@ codes! {
         PollUpTo = 26 "POLL_UP_TO",
         /// Several leased messages are done with.
         AckAll = 27 "ACK_ALL",
+        /// Several leased messages are not wanted.
+        NackAll = 28 "NACK_ALL",
         /// Makes a queue.
         CreateQueue = 30 "CREATE_QUEUE",
         /// Makes a queue that goes when the sender's connection does.

@@ -1,6 +1,7 @@
-//! Several items at once: accepted together or not at all, and handed out as far as there are some.
+//! Several items at once: accepted together or not at all, handed out as far as there are some, and done with.
 
-use super::{Delivery, Effects, Item, Offered, Queue, Waiter};
+use super::leases::Stale;
+use super::{Delivery, Effects, Item, Offered, Queue, Token, Verdict, Waiter};
 
 impl<T: Item> Queue<T> {
     /// Offers items that are to be accepted together, in their order. Without a waiter the answer is never
@@ -60,6 +61,30 @@ impl<T: Item> Queue<T> {
         let delivery = self.hand_out_from(place, now_ms)?;
         self.balance(now_ms, effects);
         Some(delivery)
+    }
+
+    /// Leased items are done with, or not wanted if there is a verdict. Returns the places of those which were not leased.
+    /// Who waits gets what comes back in its order, whatever that of the tokens.
+    pub(crate) fn end_leases(
+        &mut self,
+        tokens: impl IntoIterator<Item = Result<Token, Stale>>,
+        verdict: Option<Verdict>,
+        now_ms: i64,
+        effects: &mut Effects<T>,
+    ) -> Vec<usize> {
+        self.advance(now_ms, effects);
+        let mut stale = Vec::new();
+        for (at, token) in tokens.into_iter().enumerate() {
+            let done = token.and_then(|token| match verdict {
+                Some(verdict) => self.turn_down(token, verdict, now_ms, effects),
+                None => self.conclude(token).map(drop),
+            });
+            if done.is_err() {
+                stale.push(at);
+            }
+        }
+        self.balance(now_ms, effects);
+        stale
     }
 
     /// As [`put_back`](Self::put_back). Who waits gets them by their places, whatever their order here.

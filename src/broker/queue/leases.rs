@@ -142,10 +142,16 @@ impl<T: Item> Queue<T> {
         effects: &mut Effects<T>,
     ) -> Result<T, Stale> {
         self.advance(now_ms, effects);
+        let item = self.conclude(token)?;
+        self.balance(now_ms, effects);
+        Ok(item)
+    }
+
+    /// As [`finish`](Self::finish), but who waits gets nothing before it is done.
+    pub(super) fn conclude(&mut self, token: Token) -> Result<T, Stale> {
         let held = self.end_lease(token)?;
         self.stats.acknowledged += 1;
         self.settle(token.place, &held.item);
-        self.balance(now_ms, effects);
         Ok(held.item)
     }
 
@@ -158,13 +164,25 @@ impl<T: Item> Queue<T> {
         effects: &mut Effects<T>,
     ) -> Result<(), Stale> {
         self.advance(now_ms, effects);
+        self.turn_down(token, verdict, now_ms, effects)?;
+        self.balance(now_ms, effects);
+        Ok(())
+    }
+
+    /// As [`reject`](Self::reject), but who waits gets nothing before it is done.
+    pub(super) fn turn_down(
+        &mut self,
+        token: Token,
+        verdict: Verdict,
+        now_ms: i64,
+        effects: &mut Effects<T>,
+    ) -> Result<(), Stale> {
         let held = self.end_lease(token)?;
         match verdict {
             Verdict::Dead => self.bury(token.place, held, Cause::Rejected, effects),
             Verdict::Retry => self.retry(token.place, held, None, now_ms, effects),
             Verdict::RetryIn(ms) => self.retry(token.place, held, Some(ms), now_ms, effects),
         }
-        self.balance(now_ms, effects);
         Ok(())
     }
 

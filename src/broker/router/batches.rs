@@ -1,11 +1,11 @@
-//! Several messages in one request: offered together, polled together, acknowledged together.
+//! Several messages in one request: offered together, polled together, acknowledged or rejected together.
 
 use std::sync::Arc;
 
 use serde_json::json;
 
 use super::admin::data;
-use super::leases::{check_offer, number, with_lease};
+use super::leases::{check_offer, number, verdict, with_lease};
 use super::{Answered, Entry, InTransit, Now, Refused, Router, refused};
 use crate::broker::auth::Action;
 use crate::broker::batch;
@@ -113,7 +113,7 @@ impl Router {
         answer
     }
 
-    /// A client is done with leased messages. The answer says which of them it had no more.
+    /// A client is done with leased messages, or does not want them. The answer says which of them it had no more.
     pub(super) fn end_leases(
         &mut self,
         session: SessionId,
@@ -123,20 +123,18 @@ impl Router {
         let name = self.polled_queue(session, request)?;
         let unusable = |error: batch::BatchError| Refused(Status::BadRequest, error.to_string());
         let tokens = batch::tokens(request).map_err(unusable)?;
+        let (verdict, said) = match request.kind() {
+            MessageType::NackAll => (Some(verdict(request)?), "rejected"),
+            _ => (None, "acknowledged"),
+        };
         let Some(queue) = self.queues.get_mut(&name) else {
             return refused(Status::QueueNotFound, super::queues::not_found(&name));
         };
-        let mut stale = Vec::new();
-        for (at, token) in tokens.iter().enumerate() {
-            let token = token.parse::<Token>();
-            let done = token.and_then(|token| queue.finish(token, now.ms, &mut self.effects));
-            if done.is_err() {
-                stale.push(at);
-            }
-        }
+        let parsed = tokens.iter().map(|token| token.parse::<Token>());
+        let stale = queue.end_leases(parsed, verdict, now.ms, &mut self.effects);
         self.alarms.set(&name, queue.next_event(), now);
         let done = tokens.len() - stale.len();
-        data(request, &json!({ "acknowledged": done, "stale": stale })).map(Some)
+        data(request, &json!({ said: done, "stale": stale })).map(Some)
     }
 
     /// How a client asks for several messages, and is to get them.

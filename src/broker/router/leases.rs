@@ -206,7 +206,7 @@ impl Router {
 }
 
 /// What a client says is to become of a message.
-fn verdict(request: &Message) -> Answered<Verdict> {
+pub(super) fn verdict(request: &Message) -> Answered<Verdict> {
     let delay = number(request, "delay", 0..=LONGEST_DELAY)?;
     match (request.header("dead-letter"), delay) {
         (None, None) => Ok(Verdict::Retry),

@@ -375,7 +375,7 @@ impl Router {
             MessageType::Offer => self.offer(session, request, now),
             MessageType::OfferAll => self.offer_all(session, request, now),
             MessageType::Poll | MessageType::PollUpTo => self.poll(session, request, now, out),
-            MessageType::AckAll => self.end_leases(session, request, now),
+            MessageType::AckAll | MessageType::NackAll => self.end_leases(session, request, now),
             MessageType::Ack | MessageType::Nack | MessageType::Extend => {
                 self.end_lease(session, request, now)
             }

@@ -101,21 +101,38 @@ impl Session {
         kind: MessageType,
         destination: impl Into<Option<&'a str>>,
     ) -> Result<Message, Failure> {
-        let request = message
-            .addressed_to(kind, destination)
-            .map_err(Failure::input)?;
-        let answer = self.client.request(request).map_err(failure)?;
+        let answer = self.answer(message, kind, destination)?;
+        if !answer.is_ok() {
+            return Err(self.refused(&answer));
+        }
         if self.json {
             self.show(&answer)?;
         }
-        if answer.is_ok() {
-            return Ok(answer);
+        Ok(answer)
+    }
+
+    /// Sends a message as a request, and prints nothing.
+    pub(super) fn answer<'a>(
+        &self,
+        message: Message,
+        kind: MessageType,
+        destination: impl Into<Option<&'a str>>,
+    ) -> Result<Message, Failure> {
+        let request = message
+            .addressed_to(kind, destination)
+            .map_err(Failure::input)?;
+        self.client.request(request).map_err(failure)
+    }
+
+    /// What an answer other than OK says. With `--json`, prints it too.
+    pub(super) fn refused(&self, answer: &Message) -> Failure {
+        if self.json
+            && let Err(failure) = self.show(answer)
+        {
+            return failure;
         }
         let reason = answer.payload_text().unwrap_or_default();
-        Err(Failure::failed(format_args!(
-            "{}: {reason}",
-            answer.status().name()
-        )))
+        Failure::failed(format_args!("{}: {reason}", answer.status().name()))
     }
 
     /// Prints a message, as it is or as JSON.

@@ -44,28 +44,6 @@ pub(in crate::cli) struct Offer {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  wirebird poll jobs
-  wirebird poll jobs --wait forever --count 10 --json
-  wirebird poll jobs --lease 60")]
-pub(in crate::cli) struct Poll {
-    /// The queue
-    queue: String,
-    /// Wait so long for each message; forever is as long as it takes
-    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = wait)]
-    wait: i64,
-    /// Take so many messages
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
-    count: u64,
-    /// Have each message back in the queue after so long unless it is acknowledged; prints what ack wants on the line
-    /// behind it
-    #[arg(long, value_name = "SECONDS", value_parser = millis)]
-    lease: Option<i64>,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-#[derive(Debug, Args)]
 #[command(after_help = "Example:\n  wirebird ack jobs 5000000000000000-9c1ee7cdd4b1f17a")]
 pub(in crate::cli) struct Ack {
     #[command(flatten)]
@@ -161,34 +139,6 @@ impl Offer {
     }
 }
 
-impl Poll {
-    pub(super) fn run(&self) -> Result<(), Failure> {
-        let ask = Message::plain_text(None, "", "").and_then(|ask| ask.with_timeout(self.wait));
-        let ask = ask.map_err(Failure::input)?;
-        let ask = match self.lease {
-            Some(lease) => header(ask, "lease", lease)?,
-            None => header(ask, "confirm", true)?,
-        };
-        let session = self.connection.open()?;
-        for _ in 0..self.count {
-            let message = session.ask(ask.clone(), MessageType::Poll, &*self.queue)?;
-            session.show_answer(&message)?;
-            let Some(token) = message.header("lease-token") else {
-                continue;
-            };
-            if self.lease.is_some() {
-                session.print_line(token)?;
-            } else {
-                // The broker keeps it until it was printed.
-                let ask = leased(token)?.addressed_to(MessageType::Ack, &*self.queue);
-                let ask = ask.map_err(Failure::input)?;
-                session.client.request_oneway(ask).map_err(failure)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 impl Ack {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let ask = leased(&self.leased.token)?;
@@ -216,12 +166,16 @@ impl Leased {
     }
 }
 
-fn leased(token: &str) -> Result<Message, Failure> {
+pub(super) fn leased(token: &str) -> Result<Message, Failure> {
     let empty = Message::plain_text(None, "", "").map_err(Failure::input)?;
     header(empty, "lease-token", token)
 }
 
-fn header(message: Message, key: &str, value: impl ToString) -> Result<Message, Failure> {
+pub(super) fn header(
+    message: Message,
+    key: &str,
+    value: impl ToString,
+) -> Result<Message, Failure> {
     message
         .with_header(key, &value.to_string())
         .map_err(Failure::input)

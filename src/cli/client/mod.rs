@@ -6,6 +6,7 @@ mod connection;
 mod content;
 mod destinations;
 mod messages;
+mod poll;
 mod security;
 mod table;
 
@@ -31,7 +32,7 @@ pub(super) enum Command {
     /// Puts a message into a queue
     Offer(messages::Offer),
     /// Takes messages out of a queue and prints them
-    Poll(messages::Poll),
+    Poll(poll::Poll),
     /// Says that a message which was polled with --lease is done with
     Ack(messages::Ack),
     /// Says that a message which was polled with --lease is not wanted

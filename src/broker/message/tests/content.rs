@@ -74,7 +74,7 @@ fn types_and_statuses_come_back_from_code_and_name() {
             assert!(Status::ALL.contains(&status));
         }
     }
-    assert_eq!(MessageType::from_code(28), None);
+    assert_eq!(MessageType::from_code(29), None);
     assert_eq!(Status::from_name("FINE"), None);
 }
 
