@@ -264,9 +264,9 @@ impl Reactor {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has the background thread lead at once, if it waits for others to do so: a task that looked for itself depends on
-    /// it now.
-    pub(super) fn call(&self) {
+    /// Has the background thread lead at once, if it waits for others to do so: a task that has looked for itself, or
+    /// the thread of all tasks, depends on it now.
+    pub(crate) fn call(&self) {
         if self.ticking.load(Ordering::SeqCst)
             && !self.called.swap(true, Ordering::SeqCst)
             && let Some(thread) = self.background.get()
