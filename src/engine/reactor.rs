@@ -69,6 +69,8 @@ pub(crate) struct Reactor {
     asleep: AtomicBool,
     /// The background thread ticks.
     ticking: AtomicBool,
+    /// A thread sleeps that needs somebody to lead.
+    relied_on: AtomicBool,
     /// It is to lead at once.
     called: AtomicBool,
     background: OnceLock<Thread>,
@@ -120,6 +122,7 @@ impl Reactor {
             wanted: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
             ticking: AtomicBool::new(false),
+            relied_on: AtomicBool::new(false),
             called: AtomicBool::new(false),
             background: OnceLock::new(),
         };
@@ -264,15 +267,23 @@ impl Reactor {
         self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Has the background thread lead at once, if it waits for others to do so: a task that has looked for itself, or
-    /// the thread of all tasks, depends on it now.
-    pub(crate) fn call(&self) {
+    /// Has the background thread lead at once, if it waits for others to do so: a task that looked for itself depends on
+    /// it now.
+    pub(super) fn call(&self) {
         if self.ticking.load(Ordering::SeqCst)
             && !self.called.swap(true, Ordering::SeqCst)
             && let Some(thread) = self.background.get()
         {
             thread.unpark();
         }
+    }
+
+    /// As [`call`](Self::call), and if the background thread leads, it does not leave that to others the next time: a
+    /// thread that runs tasks is about to sleep.
+    #[cfg(feature = "broker")]
+    pub(crate) fn rely(&self) {
+        self.relied_on.store(true, Ordering::SeqCst);
+        self.call();
     }
 
     fn try_lead(&self) -> Option<MutexGuard<'_, Lead>> {
@@ -359,7 +370,9 @@ impl Reactor {
         loop {
             self.lead_until_wanted();
             self.ticking.store(true, Ordering::SeqCst);
-            self.tick_until_idle();
+            if !self.relied_on.swap(false, Ordering::SeqCst) {
+                self.tick_until_idle();
+            }
             self.ticking.store(false, Ordering::SeqCst);
             self.called.store(false, Ordering::SeqCst);
         }

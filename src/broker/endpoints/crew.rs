@@ -118,7 +118,7 @@ impl Shared {
                     return;
                 }
                 // The broker's own thread reads for itself, which does nothing for what is waited for here.
-                reactor.call();
+                reactor.rely();
                 state = self
                     .changed
                     .wait(state)

@@ -69,7 +69,7 @@ impl Reactor {
 
     pub(super) fn note_read(&self) {}
 
-    pub(crate) fn call(&self) {}
+    pub(super) fn call(&self) {}
 
     pub(crate) fn add(&self, _: BorrowedFd<'_>, _: Arc<dyn Source>, _: bool) -> Result<usize> {
         unreachable!("models have no descriptors")
