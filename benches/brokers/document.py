@@ -45,6 +45,16 @@ SECTIONS = {
         "Acknowledged messages per second; each producer has one under way. `raw` writes as many records as there are"
         " producers and syncs them.",
     ),
+    "paced": (
+        "Durable messages at half the load",
+        "The p50 of an offer when half as many are made in a second as were acknowledged just before in a closed loop, at"
+        " times that are set. `raw` is one write of 1 KB and its `fdatasync`. The bar compares the p99.",
+    ),
+    "function": (
+        "Functions that workers serve",
+        "The p50 of a call that a rep socket in a third process answers with nothing, by a client of the broker, and by a"
+        " req socket at an endpoint (`req`). `reqrep` is the same req and rep without a broker.",
+    ),
 }
 
 

@@ -23,7 +23,12 @@ SERVERS = {
     "nats-group": "nats",
     "mosquitto": "mosquitto",
     "reqrep": "reqrep",
+    "req": "wirebird",
 }
+# Cases whose messages are kept.
+DURABLE = ("durable", "paced")
+# The function that a worker serves.
+FUNCTION = "bench"
 # By server, its program and Debian's package.
 PACKAGES = {
     "redis": ("redis-server", "redis-server"),
@@ -50,18 +55,26 @@ class Server:
         name = SERVERS[peer]
         self.port = free_port()
         self.address = f"ipc://{directory}/socket" if case.transport == "ipc" else f"tcp://127.0.0.1:{self.port}"
-        command = getattr(self, name)(programs["driver" if name == "reqrep" else name], case)
+        # Where req peers of the broker call the function.
+        self.calls = ""
+        self.worker: subprocess.Popen[bytes] | None = None
         self.log = (directory / "log").open("w+")
-        self.popen = subprocess.Popen(
-            [str(word) for word in command], stdin=subprocess.PIPE, stdout=self.log, stderr=self.log, cwd=directory
-        )
+        self.popen = self.start(getattr(self, name)(programs["driver" if name == "reqrep" else name], case))
         try:
             self.wait_until_there()
-            if name == "wirebird" and case.pattern == "durable":
+            if name == "wirebird" and case.pattern in DURABLE:
                 self.make_queue(programs["wirebird"])
+            if name == "wirebird" and case.pattern == "function":
+                self.employ(programs)
         except BaseException:
             self.stop()
             raise
+
+    def start(self, command: list[str | Path]) -> subprocess.Popen[bytes]:
+        words = [str(word) for word in command]
+        return subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=self.log, stderr=self.log, cwd=self.directory
+        )
 
     # Settings are the defaults, but for the address, room for the clients, and nothing on disk that is not asked for.
 
@@ -69,14 +82,16 @@ class Server:
         command = [program, "broker", "--listen", self.address, "--max-connections", "11000"]
         if case.size > 20 * MIB:
             command += ["--max-message-size", "250MB"]
-        if case.pattern == "durable":
+        if case.pattern == "function":
+            command += ["--config", self.endpoints(case)]
+        if case.pattern in DURABLE:
             command += ["--data-dir", self.data]
             if case.sync != "always":
                 command += ["--log-sync", "1s"]
         return command
 
     def redis(self, program: Path, case: BrokerCase) -> list[str | Path]:
-        durable = case.pattern == "durable"
+        durable = case.pattern in DURABLE
         sync = {"always": "always", "interval": "everysec"}[case.sync]
         return [
             program,
@@ -86,7 +101,7 @@ class Server:
 
     def nats(self, program: Path, case: BrokerCase) -> list[str | Path]:
         command = [program, "-a", "127.0.0.1", "-p", str(self.port)]
-        return [*command, "-js", "-sd", self.data] if case.pattern == "durable" else command
+        return [*command, "-js", "-sd", self.data] if case.pattern in DURABLE else command
 
     def mosquitto(self, program: Path, case: BrokerCase) -> list[str | Path]:
         config = self.directory / "mosquitto.conf"
@@ -97,7 +112,30 @@ class Server:
     def reqrep(self, program: Path, case: BrokerCase) -> list[str | Path]:
         return [program, "reqrep", "serve", self.address]
 
+    def endpoints(self, case: BrokerCase) -> Path:
+        """A configuration with a function: one address for those who call, and one for who serves."""
+        ipc = case.transport == "ipc"
+        self.calls = f"ipc://{self.directory}/calls" if ipc else f"tcp://127.0.0.1:{free_port()}"
+        self.work = f"ipc://{self.directory}/work" if ipc else f"tcp://127.0.0.1:{free_port()}"
+        config = self.directory / "broker.toml"
+        config.write_text(
+            "".join(
+                f'[[endpoints]]\nkind = "{kind}"\ndestination = "{FUNCTION}"\nlisten = ["{url}"]\n'
+                for kind, url in (("function", self.calls), ("workers", self.work))
+            )
+        )
+        return config
+
     # What is done with it.
+
+    def employ(self, programs: dict[str, Path]) -> None:
+        """Starts a worker of the function, and waits until the broker has it."""
+        self.worker = self.start([programs["driver"], "reqrep", "work", self.work])
+        call = [programs["wirebird"], "call", FUNCTION, "x", "--url", self.address]
+        end = time.monotonic() + PATIENCE
+        while subprocess.run(call, capture_output=True, timeout=PATIENCE).returncode:
+            if time.monotonic() > end:
+                raise Failure("no worker has come")
 
     def wait_until_there(self) -> None:
         kind = socket.AF_UNIX if self.address.startswith("ipc") else socket.AF_INET
@@ -136,11 +174,12 @@ class Server:
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
 
     def stop(self) -> None:
-        self.popen.stdin.close()
-        self.popen.terminate()
-        try:
-            self.popen.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            self.popen.wait()
+        for process in filter(None, (self.worker, self.popen)):
+            process.stdin.close()
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
         self.log.close()

@@ -11,6 +11,8 @@ KINDS = {
     "fan": ("messages", "/s"),
     "idle": ("rss", "MB"),
     "durable": ("messages", "/s"),
+    "paced": ("p50", "us"),
+    "function": ("p50", "us"),
 }
 
 
@@ -184,7 +186,33 @@ def durable() -> list[BrokerCase]:
             sync="interval",
         )
     )
+    cases.append(
+        case(
+            "paced-64",
+            "durable offers of 1 KB, 64 producers, half the load, p50",
+            "paced",
+            ("wirebird", "raw"),
+            (Bar("raw", 2, metric="p99"),),
+            connections=64,
+            seconds=1.6,
+        )
+    )
     return cases
 
 
-CASES = [*closed_loops(), *the_rest(), *durable()]
+def functions() -> list[BrokerCase]:
+    return [
+        case(
+            f"function-{transport}",
+            f"call of a worker with 64 B, {transport}, p50",
+            "function",
+            ("wirebird", "req", "reqrep"),
+            (),
+            64,
+            transport,
+        )
+        for transport in ("tcp", "ipc")
+    ]
+
+
+CASES = [*closed_loops(), *the_rest(), *functions(), *durable()]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cases import KIB
 from runner import Failure, Outcome, Process, free_port
-from servers import SERVERS, Server
+from servers import DURABLE, SERVERS, Server
 from suite import BrokerCase
 
 # Descriptors that a process has beside those of its clients.
@@ -43,7 +43,7 @@ class Turns:
 
     def why_not(self, case: BrokerCase) -> str | None:
         """Why a case cannot be run here."""
-        if case.pattern == "durable":
+        if case.pattern in DURABLE:
             if "--data-dir" not in self.options:
                 return "wirebird broker has no --data-dir"
         if case.connections + OWN_DESCRIPTORS > self.descriptors:
@@ -52,7 +52,7 @@ class Turns:
 
     def has(self, case: BrokerCase, peer: str) -> bool:
         if peer == "raw":
-            return case.pattern == "durable" or "raw" in self.programs
+            return case.pattern in DURABLE or "raw" in self.programs
         return peer == "reqrep" or SERVERS[peer] in self.programs
 
     def measure(self, case: BrokerCase, peers: list[str]) -> Outcome:
@@ -80,20 +80,21 @@ class Turns:
             tempfile.TemporaryDirectory(dir=self.directory) as place,
             tempfile.TemporaryDirectory(prefix="data-", dir=self.disk) as data,
         ):
-            if peer == "raw" and case.pattern == "durable":
+            if peer == "raw" and case.pattern in DURABLE:
                 return self.drive(case, peer, data, None)
             if peer == "raw":
                 return self.raw(case, Path(place))
             server = Server(self.programs, case, peer, Path(place), Path(data))
             try:
-                metrics = self.drive(case, peer, server.address, server)
+                address = server.calls if peer == "req" else server.address
+                metrics = self.drive(case, peer, address, server)
                 server.must_live()
                 return metrics
             finally:
                 server.stop()
 
     def drive(self, case: BrokerCase, peer: str, address: str, server: Server | None) -> dict[str, float]:
-        work = "requests" if case.pattern == "latency" else case.pattern
+        work = {"latency": "requests", "paced": "durable"}.get(case.pattern, case.pattern)
         # What takes part twice in a case differs by an option only.
         name = "wirebird" if peer == "plain" else peer
         command = [str(self.programs["driver"]), name, work, address, "--size", str(case.size)]
@@ -101,6 +102,12 @@ class Turns:
         command += ["--connections", str(case.connections), "--window", str(case.window)]
         if case.name.endswith("-encrypted") and peer == "wirebird":
             command.append("--encrypt")
+        if case.pattern == "paced" and peer == "raw":
+            # One at a time.
+            command += ["--connections", "1"]
+        elif case.pattern == "paced":
+            (most,) = self.together([command], server)
+            command += ["--rate", str(most["operations"] / most["seconds"] / 2)]
         before = server.cpu() if server else 0.0
         (result,) = self.together([command], server)
         if case.figure == "rss":

@@ -34,6 +34,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 mod tools;
+mod window;
 mod writer;
 
 pub(crate) use disk::Disk;

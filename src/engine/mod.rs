@@ -46,6 +46,8 @@ pub use events::{Event, EventFuture, Monitor};
 pub(crate) use listener::Listening;
 pub(crate) use operation::{Receiving, Sending};
 pub use pipe::{PipeInfo, PipeStats};
+#[cfg(feature = "broker")]
+pub(crate) use reactor::Reactor;
 pub use stats::{DropStats, SocketStats};
 pub use tally::EndpointStats;
 

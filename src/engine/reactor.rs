@@ -74,8 +74,10 @@ pub(crate) struct Reactor {
     asleep: AtomicBool,
     /// The background thread ticks.
     ticking: AtomicBool,
-    /// It waits for a tick that is longer than [`TICK`].
+    /// It waits for a tick that is longer than the shortest.
     resting: AtomicBool,
+    /// A thread sleeps that needs somebody to lead.
+    relied_on: AtomicBool,
     /// It is to lead at once.
     called: AtomicBool,
     /// Who waits for events without a thread that would look for them, and whether somebody has since the last tick.
@@ -146,6 +148,7 @@ impl Reactor {
             asleep: AtomicBool::new(false),
             ticking: AtomicBool::new(false),
             resting: AtomicBool::new(false),
+            relied_on: AtomicBool::new(false),
             called: AtomicBool::new(false),
             dependents: AtomicUsize::new(0),
             depended: AtomicBool::new(false),

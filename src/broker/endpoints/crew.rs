@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle};
 
-use crate::engine::lock;
+use crate::engine::{Reactor, lock};
 use crate::error::Result;
 
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -74,9 +74,9 @@ impl Crew {
     pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let mut thread = lock(&self.thread);
         if thread.is_none() {
-            let shared = self.shared.clone();
+            let (shared, reactor) = (self.shared.clone(), Reactor::start()?);
             let name = thread::Builder::new().name("wirebird-endpoints".into());
-            *thread = Some(name.spawn(move || shared.run())?);
+            *thread = Some(name.spawn(move || shared.run(reactor))?);
         }
         drop(thread);
         let mut state = lock(&self.shared.state);
@@ -110,13 +110,15 @@ impl Crew {
 }
 
 impl Shared {
-    fn run(&self) {
+    fn run(&self, reactor: &Reactor) {
         let mut state = lock(&self.state);
         loop {
             let Some(task) = state.ready.pop_front() else {
                 if state.ending && state.tasks.is_empty() {
                     return;
                 }
+                // The broker's own thread reads for itself, which does nothing for what is waited for here.
+                reactor.rely();
                 state = self
                     .changed
                     .wait(state)

@@ -34,6 +34,10 @@ struct State {
     dead: bool,
     locked: bool,
     capacity: Option<usize>,
+    /// What is read of a file at once.
+    piece: Option<usize>,
+    /// The most that was.
+    most_read: usize,
     /// What it takes to set space aside.
     reserving: Duration,
 }
@@ -145,6 +149,9 @@ impl State {
 }
 
 impl Fake {
+    /// Less than most segments of the tests have, so that they are read in pieces, too.
+    pub(super) const PIECE: usize = 5000;
+
     /// From the next change on, counted from 1.
     pub(super) fn fail_at(&self, nth: u64, fault: Fault) {
         let mut state = self.0.lock().unwrap();
@@ -158,6 +165,14 @@ impl Fake {
 
     pub(super) fn set_reserving(&self, takes: Duration) {
         self.0.lock().unwrap().reserving = takes;
+    }
+
+    pub(super) fn set_piece(&self, bytes: usize) {
+        self.0.lock().unwrap().piece = Some(bytes);
+    }
+
+    pub(super) fn most_read(&self) -> usize {
+        self.0.lock().unwrap().most_read
     }
 
     pub(super) fn set_capacity(&self, bytes: Option<usize>) {
@@ -354,8 +369,9 @@ impl File for Handle {
     }
 
     fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize> {
-        let state = self.0.0.lock().unwrap();
+        let state = &mut *self.0.0.lock().unwrap();
         state.alive()?;
+        state.most_read = state.most_read.max(to.len());
         let bytes = state.files[self.1]
             .now
             .get(offset as usize..)
@@ -363,6 +379,10 @@ impl File for Handle {
         let count = bytes.len().min(to.len());
         to[..count].copy_from_slice(&bytes[..count]);
         Ok(count)
+    }
+
+    fn piece(&self) -> usize {
+        self.0.0.lock().unwrap().piece.unwrap_or(Fake::PIECE)
     }
 
     fn write_at(&self, from: &[u8], offset: u64) -> io::Result<usize> {

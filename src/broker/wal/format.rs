@@ -144,29 +144,52 @@ impl RecordHeader {
         bytes
     }
 
-    /// The sound record at the front of `bytes`, with its payload.
-    pub(super) fn read(bytes: &[u8], mark: u64) -> Option<(Self, &[u8])> {
-        if take(bytes, 0).map(u64::from_le_bytes)? != mark {
+    /// What a record begins with, and the sum that its payload has to make right.
+    pub(super) fn begin(head: &[u8], mark: u64) -> Option<(Self, Sum)> {
+        if take(head, 0).map(u64::from_le_bytes)? != mark {
             return None;
         }
         let header = Self {
-            number: take(bytes, 8).map(u64::from_le_bytes)?,
-            length: usize::try_from(take(bytes, 16).map(u32::from_le_bytes)?).ok()?,
-            lag: take(bytes, 20).map(u32::from_le_bytes)?,
-            flags: *bytes.get(24)?,
+            number: take(head, 8).map(u64::from_le_bytes)?,
+            length: usize::try_from(take(head, 16).map(u32::from_le_bytes)?).ok()?,
+            lag: take(head, 20).map(u32::from_le_bytes)?,
+            flags: *head.get(24)?,
         };
-        if header.number > LAST_NUMBER {
-            return None;
-        }
-        let crc = take(bytes, RECORD_HEADER - 4).map(u32::from_le_bytes)?;
-        let (head, rest) = bytes.split_at_checked(RECORD_HEADER)?;
-        let payload = rest.get(..header.length)?;
-        (record_crc(head.get(..RECORD_HEADER - 4)?, payload) == crc).then_some((header, payload))
+        let sum = Sum {
+            now: crc32c::crc32c(head.get(..RECORD_HEADER - 4)?),
+            said: take(head, RECORD_HEADER - 4).map(u32::from_le_bytes)?,
+        };
+        (header.number <= LAST_NUMBER).then_some((header, sum))
+    }
+
+    /// The sound record at the front of `bytes`, with its payload.
+    #[cfg(test)]
+    pub(super) fn read(bytes: &[u8], mark: u64) -> Option<(Self, &[u8])> {
+        let (header, mut sum) = Self::begin(bytes, mark)?;
+        let payload = bytes.get(RECORD_HEADER..)?.get(..header.length)?;
+        sum.add(payload);
+        sum.is_right().then_some((header, payload))
     }
 
     /// The last record that was known to be synced.
     pub(super) fn synced(&self) -> u64 {
         self.number.saturating_sub(self.lag.into())
+    }
+}
+
+/// A record's checksum, while its payload is read.
+pub(super) struct Sum {
+    now: u32,
+    said: u32,
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, part: &[u8]) {
+        self.now = crc32c::crc32c_append(self.now, part);
+    }
+
+    pub(super) fn is_right(&self) -> bool {
+        self.now == self.said
     }
 }
 

@@ -11,8 +11,9 @@ use super::options::Options;
 use super::report::{Damage, Report};
 use super::scan::{Part, Scan};
 use super::seal::{Key, Sealer};
-use super::storage::{Locked, Storage, read_up_to, write_all_at};
-use super::survey::{Kept, MOST_READ, Survey, survey};
+use super::storage::{Locked, Storage, write_all_at};
+use super::survey::{Kept, Survey, survey, unread, window};
+use super::window::Window;
 
 /// A log that was opened and not started: nothing is changed yet.
 pub(crate) struct Recovered {
@@ -84,19 +85,16 @@ impl Recovered {
         })
     }
 
-    /// Reads the segments that hold something again, one in memory at a time, and passes on what is live, in the order of the log: items of a queue come in the order
-    /// of their numbers, but for those that were moved when segments were cleared.
+    /// Reads the segments that hold something again, a piece in memory at a time, and passes on what is live, in the
+    /// order of the log: items of a queue come in the order of their numbers, but for those that were moved when
+    /// segments were cleared.
     pub(crate) fn entries(&self, mut each: impl FnMut(Entry<'_>)) -> Result<(), WalError> {
-        let mut bytes = Vec::new();
         let live = &self.survey.live;
-        for kept in self
-            .survey
-            .kept
-            .iter()
-            .filter(|kept| live.wants(kept.number))
-        {
-            kept.load(&*self.storage, &mut bytes)?;
-            kept.entries(&bytes, self.options.key.as_ref(), live, &mut each);
+        let wanted = |kept: &&Kept| live.wants(kept.number);
+        for kept in self.survey.kept.iter().filter(wanted) {
+            let mut window = window(&*self.storage, kept.number)?;
+            let mut entries = kept.entries(&mut window, self.options.key.as_ref());
+            while entries.next(live, &mut each)? {}
         }
         Ok(())
     }
@@ -165,57 +163,72 @@ impl Kept {
         }
     }
 
-    pub(super) fn load(&self, storage: &dyn Storage, bytes: &mut Vec<u8>) -> Result<(), WalError> {
-        let name = segment_name(self.number);
-        let file = storage.open(&name).map_err(io_error("open", &name))?;
-        read_up_to(&*file, MOST_READ, bytes).map_err(io_error("read", &name))
+    /// Reads what is in it again.
+    pub(super) fn entries<'a>(&self, window: &'a mut Window, key: Option<&Key>) -> Entries<'a> {
+        let sealer = Sealer::of(&self.header, key);
+        let mark = self.header.mark();
+        Entries {
+            scan: Scan::new(window, mark, self.first, self.until),
+            segment: self.number,
+            sealer,
+        }
     }
+}
 
-    /// What is live in this segment. What cannot be read is left out.
-    pub(super) fn entries(
-        &self,
-        bytes: &[u8],
-        key: Option<&Key>,
+/// The entries of a segment.
+pub(super) struct Entries<'a> {
+    scan: Scan<'a>,
+    segment: u64,
+    /// `None` if nothing can be read without another key.
+    sealer: Option<Sealer>,
+}
+
+impl Entries<'_> {
+    /// Passes on what is live in the next record. What cannot be read is left out. Returns whether there may be more.
+    pub(super) fn next(
+        &mut self,
         live: &Live,
-        each: &mut dyn FnMut(Entry<'_>),
-    ) {
-        let Some(sealer) = Sealer::of(&self.header, key) else {
-            return;
+        mut each: impl FnMut(Entry<'_>),
+    ) -> Result<bool, WalError> {
+        let Some(sealer) = &self.sealer else {
+            return Ok(false);
         };
-        for part in Scan::new(bytes, sealer.mark(), self.first, self.until) {
-            let Part::Record { header, stored, .. } = part else {
-                continue;
-            };
-            let Ok(payload) = sealer.open(&header, stored) else {
-                continue;
-            };
-            if Operations::new(&payload).any(|operation| operation.is_err()) {
-                continue;
-            }
-            for operation in Operations::new(&payload).flatten() {
-                self.entry(operation, live, each);
-            }
+        let Some(part) = self.scan.next().map_err(unread(self.segment))? else {
+            return Ok(false);
+        };
+        let Part::Record { header, stored, .. } = part else {
+            return Ok(true);
+        };
+        let Ok(payload) = sealer.open(&header, stored) else {
+            return Ok(true);
+        };
+        if Operations::new(&payload).any(|operation| operation.is_err()) {
+            return Ok(true);
         }
+        for operation in Operations::new(&payload).flatten() {
+            entry(operation, self.segment, live, &mut each);
+        }
+        Ok(true)
     }
+}
 
-    fn entry(&self, operation: Operation<'_>, live: &Live, each: &mut dyn FnMut(Entry<'_>)) {
-        match operation {
-            Operation::ItemAppended {
-                queue,
-                item,
-                meta,
-                message,
-            } if live.segment_of(queue, item) == Some(self.number) => each(Entry::Item {
-                queue,
-                item,
-                meta: live.current(queue, item, meta),
-                message,
-            }),
-            Operation::Dedupe { queue, at, key } if live.has_queue(queue) => {
-                each(Entry::Dedupe { queue, at, key });
-            }
-            _ => {}
+fn entry(operation: Operation<'_>, segment: u64, live: &Live, each: &mut impl FnMut(Entry<'_>)) {
+    match operation {
+        Operation::ItemAppended {
+            queue,
+            item,
+            meta,
+            message,
+        } if live.segment_of(queue, item) == Some(segment) => each(Entry::Item {
+            queue,
+            item,
+            meta: live.current(queue, item, meta),
+            message,
+        }),
+        Operation::Dedupe { queue, at, key } if live.has_queue(queue) => {
+            each(Entry::Dedupe { queue, at, key });
         }
+        _ => {}
     }
 }
 

@@ -1,51 +1,37 @@
-//! The records of a segment's bytes, and the stretches between them that are none.
+//! The records of a segment, and the stretches between them that are none.
+//!
+//! Of a record that is longer than a piece, nothing is held before its checksum was found right: what a damaged length
+//! says costs no memory.
+
+use std::io;
 
 use super::format::{ALIGN, RECORD_HEADER, RecordHeader, SEGMENT_HEADER, record_size};
-
-/// So much is compared with zeros at once.
-const PAGE: usize = 4096;
-static BLANK: [u8; PAGE] = [0; PAGE];
-
-/// As memory is compared: bytes looked at one by one take seconds in a debug build, and segments are mostly blank.
-fn is_blank(page: &[u8]) -> bool {
-    BLANK.get(..page.len()) == Some(page)
-}
-
-/// How long it is without the zeros at its end.
-pub(super) fn used(mut bytes: &[u8]) -> usize {
-    while let Some((rest, page)) = bytes.split_last_chunk::<PAGE>()
-        && is_blank(page)
-    {
-        bytes = rest;
-    }
-    let last = bytes.iter().rposition(|&byte| byte != 0);
-    last.map_or(0, |last| last + 1)
-}
+use super::window::{PAGE, Window, is_blank};
 
 /// A part of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Part<'a> {
     Record {
-        offset: usize,
+        offset: u64,
         header: RecordHeader,
         stored: &'a [u8],
     },
     /// Something that is no record, where `first` to `last` should be.
     Damage {
-        from: usize,
-        to: usize,
+        from: u64,
+        to: u64,
         first: u64,
         last: u64,
     },
     /// No more records. Torn if there is something all the same.
-    End { offset: usize, torn: bool },
+    End { offset: u64, torn: bool },
 }
 
-/// Goes through the bytes of a segment.
+/// Goes through the records of a segment.
 pub(super) struct Scan<'a> {
-    bytes: &'a [u8],
+    window: &'a mut Window,
     mark: u64,
-    at: usize,
+    at: u64,
     expected: u64,
     /// The first record of the next segment, if that is known.
     until: Option<u64>,
@@ -54,12 +40,17 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     /// Begins behind the header, where the record `expected` should be.
-    pub(super) fn new(bytes: &'a [u8], mark: u64, expected: u64, until: Option<u64>) -> Self {
+    pub(super) fn new(
+        window: &'a mut Window,
+        mark: u64,
+        expected: u64,
+        until: Option<u64>,
+    ) -> Self {
         let expected = expected.max(1);
         Self {
-            bytes,
+            window,
             mark,
-            at: SEGMENT_HEADER,
+            at: SEGMENT_HEADER as u64,
             expected,
             until: until.filter(|&until| until >= expected),
             over: false,
@@ -71,83 +62,37 @@ impl<'a> Scan<'a> {
         self.expected
     }
 
-    fn read(&self, at: usize) -> Option<(RecordHeader, &'a [u8])> {
-        let found = RecordHeader::read(self.bytes.get(at..)?, self.mark)?;
-        self.may_follow(&found.0).then_some(found)
+    /// How much of the bytes there is without the zeros at their end.
+    pub(super) fn used(&mut self, from: u64, to: u64) -> io::Result<u64> {
+        self.window.used(from, to)
     }
 
-    fn may_follow(&self, header: &RecordHeader) -> bool {
-        header.number >= self.expected && self.until.is_none_or(|until| header.number < until)
-    }
-
-    /// Where the next sound record begins that may follow.
-    fn search(&self) -> Option<(usize, u64)> {
-        let mark = self.mark.to_le_bytes();
-        let mut at = self.at + ALIGN;
-        loop {
-            let rest = self.bytes.get(at..)?;
-            let page = rest.get(..rest.len().min(PAGE))?;
-            if page.len() < ALIGN {
-                return None;
-            }
-            let mut words = page.chunks_exact(ALIGN);
-            let found = if is_blank(page) {
-                None
-            } else {
-                words.position(|word| *word == mark)
-            };
-            let Some(index) = found else {
-                at += page.len().next_multiple_of(ALIGN);
-                continue;
-            };
-            at += index * ALIGN;
-            match RecordHeader::read(self.bytes.get(at..)?, self.mark) {
-                Some((header, _)) if self.may_follow(&header) => return Some((at, header.number)),
-                // Of a former use of the file: what was written since is not inside of it, or it would not be sound.
-                Some((header, _)) => at += record_size(header.length),
-                None => at += ALIGN,
-            }
-        }
-    }
-
-    fn end(&mut self) -> Part<'a> {
-        self.over = true;
-        let rest = self.bytes.get(self.at..).unwrap_or_default();
-        let torn = rest.iter().take(RECORD_HEADER).any(|&byte| byte != 0);
-        Part::End {
-            offset: self.at.min(self.bytes.len()),
-            torn,
-        }
-    }
-}
-
-impl<'a> Iterator for Scan<'a> {
-    type Item = Part<'a>;
-
-    fn next(&mut self) -> Option<Part<'a>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<Part<'_>>> {
         if self.over {
-            return None;
+            return Ok(None);
         }
         if self.until == Some(self.expected) {
             self.over = true;
-            return None;
+            return Ok(None);
         }
-        if let Some((header, stored)) = self.read(self.at)
+        if let Some(header) = self.sound(self.at)?
             && header.number == self.expected
+            && self.may_follow(&header)
         {
             let offset = self.at;
-            self.at += record_size(header.length);
+            self.at += record_size(header.length) as u64;
             self.expected = self.expected.saturating_add(1);
-            return Some(Part::Record {
+            let payload = offset + RECORD_HEADER as u64;
+            return Ok(Some(Part::Record {
                 offset,
                 header,
-                stored,
-            });
+                stored: self.window.bytes(payload, header.length)?,
+            }));
         }
-        let (to, next) = match (self.search(), self.until) {
+        let (to, next) = match (self.search()?, self.until) {
             (Some(found), _) => found,
-            (None, Some(until)) => (self.bytes.len(), until),
-            (None, None) => return Some(self.end()),
+            (None, Some(until)) => (self.window.len(), until),
+            (None, None) => return self.end().map(Some),
         };
         let damage = Part::Damage {
             from: self.at.min(to),
@@ -157,13 +102,82 @@ impl<'a> Iterator for Scan<'a> {
         };
         self.at = to;
         self.expected = next;
-        Some(damage)
+        Ok(Some(damage))
+    }
+
+    /// The sound record that begins there.
+    fn sound(&mut self, at: u64) -> io::Result<Option<RecordHeader>> {
+        let head = self.window.bytes(at, RECORD_HEADER)?;
+        let Some((header, mut sum)) = RecordHeader::begin(head, self.mark) else {
+            return Ok(None);
+        };
+        let mut at = at + RECORD_HEADER as u64;
+        let mut left = header.length;
+        if at + left as u64 > self.window.len() {
+            return Ok(None);
+        }
+        let piece = self.window.piece();
+        while left > 0 {
+            let part = self.window.bytes(at, left.min(piece))?;
+            if part.is_empty() {
+                return Ok(None);
+            }
+            sum.add(part);
+            at += part.len() as u64;
+            left -= part.len();
+        }
+        Ok(sum.is_right().then_some(header))
+    }
+
+    fn may_follow(&self, header: &RecordHeader) -> bool {
+        header.number >= self.expected && self.until.is_none_or(|until| header.number < until)
+    }
+
+    /// Where the next sound record begins that may follow.
+    fn search(&mut self) -> io::Result<Option<(u64, u64)>> {
+        let mark = self.mark.to_le_bytes();
+        let mut at = self.at + ALIGN as u64;
+        loop {
+            let page = self.window.bytes(at, PAGE)?;
+            if page.len() < ALIGN {
+                return Ok(None);
+            }
+            let mut words = page.chunks_exact(ALIGN);
+            let found = if is_blank(page) {
+                None
+            } else {
+                words.position(|word| *word == mark)
+            };
+            let Some(index) = found else {
+                at += page.len().next_multiple_of(ALIGN) as u64;
+                continue;
+            };
+            at += (index * ALIGN) as u64;
+            match self.sound(at)? {
+                Some(header) if self.may_follow(&header) => return Ok(Some((at, header.number))),
+                // Of a former use of the file: what was written since is not inside of it, or it would not be sound.
+                Some(header) => at += record_size(header.length) as u64,
+                None => at += ALIGN as u64,
+            }
+        }
+    }
+
+    fn end(&mut self) -> io::Result<Part<'static>> {
+        self.over = true;
+        let rest = self.window.bytes(self.at, RECORD_HEADER)?;
+        let torn = rest.iter().any(|&byte| byte != 0);
+        Ok(Part::End {
+            offset: self.at.min(self.window.len()),
+            torn,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::fake::{Dice, Fake};
     use super::super::seal::Sealer;
+    use super::super::storage::Storage;
     use super::*;
 
     const MARK: u64 = 0x0123_4567_89ab_cdef;
@@ -172,55 +186,100 @@ mod tests {
         Sealer::plain(MARK).seal(to, number, 1, payload);
     }
 
-    #[test]
-    fn the_zeros_at_the_end_are_not_used() {
-        for (length, zeros) in [(0, 0), (0, 5), (3, 0), (3, 9000), (5000, 4096), (9000, 1)] {
-            let bytes = [vec![7; length], vec![0; zeros]].concat();
-            assert_eq!(used(&bytes), length);
-        }
+    fn window(bytes: &[u8], piece: usize) -> Window {
+        let fake = Fake::default();
+        fake.put("file", bytes.to_vec());
+        fake.set_piece(piece);
+        Window::open(fake.open("file").unwrap(), u64::MAX).unwrap()
     }
 
     #[test]
     fn a_record_is_found_behind_pages_of_zeros_and_records_of_a_former_use() {
-        for zeros in [8, 4096, 4104, 20_000] {
+        for (zeros, piece) in [(8, 99), (4096, 4096), (4104, 8192), (20_000, 100_000)] {
             let mut bytes = vec![0; SEGMENT_HEADER];
             put(&mut bytes, 70, b"first");
             bytes.resize(bytes.len() + zeros, 0);
             put(&mut bytes, 3, &[5; 9000]);
             put(&mut bytes, 4, b"");
-            let at = bytes.len();
+            let at = bytes.len() as u64;
             put(&mut bytes, 72, b"third");
-            let end = bytes.len();
+            let end = bytes.len() as u64;
             bytes.extend([9; 13]);
-            let parts: Vec<_> = Scan::new(&bytes, MARK, 70, None).collect();
-            let [first, damage, third, last] = &parts[..] else {
-                panic!("{parts:?}");
+            let mut window = window(&bytes, piece);
+            let mut scan = Scan::new(&mut window, MARK, 70, None);
+            let stored = |part: Option<Part<'_>>| match part {
+                Some(Part::Record { stored, .. }) => stored.to_vec(),
+                part => panic!("{part:?}"),
             };
-            assert!(matches!(
-                first,
-                Part::Record {
-                    stored: b"first",
-                    ..
-                }
-            ));
+            assert_eq!(stored(scan.next().unwrap()), b"first");
+            let damage = scan.next().unwrap();
             assert!(
-                matches!(*damage, Part::Damage { to, first: 71, last: 71, .. } if to == at),
+                matches!(damage, Some(Part::Damage { to, first: 71, last: 71, .. }) if to == at),
                 "{damage:?}"
             );
-            assert!(matches!(
-                third,
-                Part::Record {
-                    stored: b"third",
-                    ..
+            assert_eq!(stored(scan.next().unwrap()), b"third");
+            let last = Part::End {
+                offset: end,
+                torn: true,
+            };
+            assert_eq!(scan.next().unwrap(), Some(last));
+            assert_eq!(scan.next().unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn the_parts_are_the_same_whatever_the_piece() {
+        let parts = |bytes: &[u8], piece, until| {
+            let mut window = window(bytes, piece);
+            let mut scan = Scan::new(&mut window, MARK, 1, until);
+            let mut parts = Vec::new();
+            while let Some(part) = scan.next().unwrap() {
+                parts.push(format!("{part:?}"));
+            }
+            parts
+        };
+        let mut dice = Dice(1);
+        for _ in 0..50 {
+            let mut bytes = vec![0; SEGMENT_HEADER];
+            for number in 1..20 {
+                let length = match dice.roll(10) {
+                    0 => 10_000 + dice.roll(10_000),
+                    _ => dice.roll(600),
+                };
+                put(&mut bytes, number, &vec![number as u8; length as usize]);
+            }
+            bytes.resize(bytes.len() + dice.roll(9000) as usize, 0);
+            for _ in 0..dice.roll(4) {
+                let at = SEGMENT_HEADER as u64 + dice.roll((bytes.len() - SEGMENT_HEADER) as u64);
+                match dice.roll(3) {
+                    0 => bytes[at as usize..].fill(0),
+                    1 => bytes.truncate(at as usize + 1),
+                    _ => bytes[at as usize] ^= 1 << dice.roll(8),
                 }
-            ));
-            assert_eq!(
-                *last,
-                Part::End {
-                    offset: end,
-                    torn: true
+            }
+            for until in [None, Some(20), Some(25)] {
+                let whole = parts(&bytes, bytes.len(), until);
+                for piece in [1, 100, 4096, 5000, 12_288] {
+                    assert_eq!(parts(&bytes, piece, until), whole, "pieces of {piece}");
                 }
-            );
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_wrong_costs_no_memory() {
+        let mut bytes = vec![0; SEGMENT_HEADER];
+        put(&mut bytes, 1, &[5; 100_000]);
+        let fake = Fake::default();
+        let mut lying = bytes.clone();
+        lying[SEGMENT_HEADER + RECORD_HEADER + 70_000] ^= 1;
+        for (name, bytes, most) in [("sound", bytes, 100_000), ("lying", lying, 5000)] {
+            fake.put(name, bytes);
+            fake.set_piece(5000);
+            let mut window = Window::open(fake.open(name).unwrap(), u64::MAX).unwrap();
+            let mut scan = Scan::new(&mut window, MARK, 1, None);
+            while scan.next().unwrap().is_some() {}
+            assert_eq!(window.memory(), most, "{name}");
         }
     }
 }

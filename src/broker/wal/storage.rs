@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::window::PIECE;
+
 /// A directory. A name that was made, changed or removed is sure to stay so only after [`sync_dir`](Self::sync_dir).
 pub(crate) trait Storage: Send + Sync {
     /// Keeps other processes out as long as what it returns is there.
@@ -22,6 +24,10 @@ pub(crate) trait File: Send {
     fn len(&self) -> io::Result<u64>;
     /// May read less than there is.
     fn read_at(&self, to: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// How much of a long file is read at once.
+    fn piece(&self) -> usize {
+        PIECE
+    }
     /// May write less than it is given.
     fn write_at(&self, from: &[u8], offset: u64) -> io::Result<usize>;
     /// Data, and what is needed to find it, such as the length.

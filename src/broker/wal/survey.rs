@@ -1,6 +1,8 @@
 //! What there is in a log's directory, and what is missing.
 //!
-//! The survey only reads. It goes over all segments once, one in memory at a time, and applies what is sound.
+//! The survey only reads. It goes over all segments once, a piece in memory at a time, and applies what is sound.
+
+use std::io;
 
 use super::error::{DIRECTORY, UnknownPart, WalError, io_error};
 use super::format::{
@@ -10,9 +12,10 @@ use super::format::{
 use super::live::Live;
 use super::operation::{Fault, Operation, Operations};
 use super::report::{Cut, Damage, Report};
-use super::scan::{Part, Scan, used};
+use super::scan::{Part, Scan};
 use super::seal::{Key, Sealer, Unsealed};
 use super::storage::{Storage, read_up_to};
+use super::window::Window;
 
 /// No segment is read further.
 pub(super) const MOST_READ: u64 = 3 << 30;
@@ -104,14 +107,23 @@ pub(super) fn survey(
             cut: None,
         },
     };
-    let mut bytes = Vec::new();
     for (at, candidate) in candidates.iter().enumerate() {
-        let name = segment_name(candidate.number);
-        let file = storage.open(&name).map_err(io_error("open", &name))?;
-        read_up_to(&*file, MOST_READ, &mut bytes).map_err(io_error("read", &name))?;
-        reading.segment(candidate, candidates.get(at + 1), &bytes)?;
+        let mut window = window(storage, candidate.number)?;
+        reading.segment(candidate, candidates.get(at + 1), &mut window)?;
     }
     Ok(reading.finish())
+}
+
+/// A segment's file, to be read.
+pub(super) fn window(storage: &dyn Storage, segment: u64) -> Result<Window, WalError> {
+    let name = segment_name(segment);
+    let file = storage.open(&name).map_err(io_error("open", &name))?;
+    Window::open(file, MOST_READ).map_err(io_error("read", &name))
+}
+
+/// A segment cannot be read.
+pub(super) fn unread(segment: u64) -> impl FnOnce(io::Error) -> WalError {
+    move |error| io_error("read", &segment_name(segment))(error)
 }
 
 fn candidates(storage: &dyn Storage) -> Result<Vec<Candidate>, WalError> {
@@ -172,7 +184,7 @@ impl Reading<'_> {
         &mut self,
         candidate: &Candidate,
         next: Option<&Candidate>,
-        bytes: &[u8],
+        window: &mut Window,
     ) -> Result<(), WalError> {
         let number = candidate.number;
         let until = match next {
@@ -185,8 +197,8 @@ impl Reading<'_> {
         let is_last = next.is_none_or(|next| !matches!(next.claim, Claim::Used(_)));
         match candidate.claim {
             Claim::Unused => self.survey.unused.push(number),
-            Claim::Used(header) => self.used(&header, until, is_last, bytes)?,
-            Claim::Lost => self.headless(number, until, is_last, bytes)?,
+            Claim::Used(header) => self.used(&header, until, is_last, window)?,
+            Claim::Lost => self.headless(number, until, is_last, window)?,
         }
         Ok(())
     }
@@ -196,7 +208,7 @@ impl Reading<'_> {
         header: &SegmentHeader,
         until: Option<u64>,
         is_last: bool,
-        bytes: &[u8],
+        window: &mut Window,
     ) -> Result<(), WalError> {
         let file = segment_name(header.segment);
         let Some(sealer) = Sealer::of(header, self.key) else {
@@ -210,8 +222,8 @@ impl Reading<'_> {
             self.miss(header.segment, 0, 0, (expected, header.first - 1));
         }
         self.expected = Some(expected.max(header.first));
-        let end = self.records(header.segment, until, bytes, &sealer)?;
-        self.keep(*header, until, bytes);
+        let end = self.records(header.segment, until, window, &sealer)?;
+        self.keep(*header, until, window.len());
         if is_last && let Some((offset, torn)) = end {
             self.survey.cut = Some((header.segment, offset));
             self.survey.report.torn = torn.then_some(Cut { file, offset });
@@ -219,9 +231,9 @@ impl Reading<'_> {
         Ok(())
     }
 
-    fn keep(&mut self, header: SegmentHeader, until: Option<u64>, bytes: &[u8]) {
+    fn keep(&mut self, header: SegmentHeader, until: Option<u64>, length: u64) {
         self.survey.report.segments += 1;
-        self.survey.report.bytes += bytes.len() as u64;
+        self.survey.report.bytes += length;
         self.survey.kept.push(Kept {
             until,
             ..Kept::of(header)
@@ -234,33 +246,36 @@ impl Reading<'_> {
         number: u64,
         until: Option<u64>,
         is_last: bool,
-        bytes: &[u8],
+        window: &mut Window,
     ) -> Result<(), WalError> {
-        let rest = bytes.get(SEGMENT_HEADER..).unwrap_or_default();
-        let blank = used(rest) == 0;
+        let length = window.len();
+        let used = window.used(SEGMENT_HEADER as u64, length);
+        let blank = used.map_err(unread(number))? == 0;
         let Some(log) = self.survey.log else {
             // Made, and never written to: its header is synced before anything else.
             if blank {
                 self.survey.unused.push(number);
             } else {
                 self.survey.lost.push(number);
-                self.survey.report.damage.push(whole(number, bytes));
+                self.survey.report.damage.push(whole(number, length));
             }
             return Ok(());
         };
         let sealer = Sealer::plain(mark(&log));
-        let first = self.expected.or_else(|| {
-            let mut scan = Scan::new(bytes, sealer.mark(), 1, until);
-            scan.next().map(|part| match part {
-                Part::Record { header, .. } => header.number,
-                Part::Damage { last, .. } => last.saturating_add(1),
-                Part::End { .. } => 1,
-            })
-        });
-        let first = first.unwrap_or(1);
+        let first = match self.expected {
+            Some(expected) => expected,
+            None => {
+                let mut scan = Scan::new(window, sealer.mark(), 1, until);
+                match scan.next().map_err(unread(number))? {
+                    Some(Part::Record { header, .. }) => header.number,
+                    Some(Part::Damage { last, .. }) => last.saturating_add(1),
+                    Some(Part::End { .. }) | None => 1,
+                }
+            }
+        };
         self.expected = Some(first);
         let (pending, records) = (self.pending.len(), self.survey.report.records);
-        self.records(number, until, bytes, &sealer)?;
+        self.records(number, until, window, &sealer)?;
         let last = self.expected.unwrap_or(first).saturating_sub(1);
         if self.survey.report.records > records {
             let header = SegmentHeader {
@@ -275,13 +290,13 @@ impl Reading<'_> {
             let damage = Damage {
                 length: SEGMENT_HEADER as u64,
                 records: (first, first.saturating_sub(1)),
-                ..whole(number, bytes)
+                ..whole(number, length)
             };
             self.pending.insert(pending, damage);
-            self.keep(header, until, bytes);
+            self.keep(header, until, length);
         } else if blank && last < first && is_last {
             self.survey.unused.push(number);
-            if used(bytes) > 0 {
+            if window.used(0, length).map_err(unread(number))? > 0 {
                 let file = segment_name(number);
                 self.survey.report.torn = Some(Cut { file, offset: 0 });
             }
@@ -291,7 +306,7 @@ impl Reading<'_> {
             let records = (first, last);
             let damage = Damage {
                 records,
-                ..whole(number, bytes)
+                ..whole(number, length)
             };
             self.pending.push(damage);
         }
@@ -303,14 +318,13 @@ impl Reading<'_> {
         &mut self,
         segment: u64,
         until: Option<u64>,
-        bytes: &[u8],
+        window: &mut Window,
         sealer: &Sealer,
     ) -> Result<Option<(u64, bool)>, WalError> {
         let expected = self.expected.unwrap_or(1);
-        let mut scan = Scan::new(bytes, sealer.mark(), expected, until);
+        let mut scan = Scan::new(window, sealer.mark(), expected, until);
         let mut end = None;
-        while let Some(part) = scan.next() {
-            self.expected = Some(scan.expected());
+        while let Some(part) = scan.next().map_err(unread(segment))? {
             match part {
                 Part::Record {
                     offset,
@@ -318,12 +332,12 @@ impl Reading<'_> {
                     stored,
                 } => {
                     self.synced = self.synced.max(header.synced());
-                    if self.record(segment, offset as u64, &header, stored, sealer)? {
+                    if self.record(segment, offset, &header, stored, sealer)? {
                         self.survey.report.records += 1;
                     } else {
                         let length = (RECORD_HEADER + stored.len()) as u64;
                         let number = header.number;
-                        self.miss(segment, offset as u64, length, (number, number));
+                        self.miss(segment, offset, length, (number, number));
                     }
                 }
                 Part::Damage {
@@ -332,14 +346,14 @@ impl Reading<'_> {
                     first,
                     last,
                 } if first <= last => {
-                    let damaged = bytes.get(from..to).unwrap_or_default();
-                    let length = used(damaged) as u64;
-                    self.miss(segment, from as u64, length, (first, last));
+                    let length = scan.used(from, to).map_err(unread(segment))?;
+                    self.miss(segment, from, length, (first, last));
                 }
                 // Between records with successive numbers nothing is missing.
                 Part::Damage { .. } => {}
-                Part::End { offset, torn } => end = Some((offset as u64, torn)),
+                Part::End { offset, torn } => end = Some((offset, torn)),
             }
+            self.expected = Some(scan.expected());
         }
         Ok(end)
     }
@@ -420,11 +434,11 @@ impl Reading<'_> {
     }
 }
 
-fn whole(number: u64, bytes: &[u8]) -> Damage {
+fn whole(number: u64, length: u64) -> Damage {
     Damage {
         file: segment_name(number),
         offset: 0,
-        length: bytes.len() as u64,
+        length,
         records: (1, 0),
         side_file: None,
     }

@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod disk;
 mod model;
+mod pieces;
 mod space;
 
 use std::collections::BTreeMap;

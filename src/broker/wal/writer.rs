@@ -17,7 +17,7 @@ use super::recover::{Entry, Recovered};
 use super::seal::{Sealer, random};
 use super::segments::{Segments, Supply, is_full};
 use super::storage::write_all_at;
-use super::survey::Kept;
+use super::survey::{Kept, window};
 
 /// What is moved together has about so many bytes.
 const MOVE: usize = 1 << 20;
@@ -411,11 +411,7 @@ impl Writer {
     }
 
     fn free_head(&mut self, number: u64) -> Result<(), Stop> {
-        if self
-            .segments
-            .head()
-            .is_none_or(|head| head.header.segment != number)
-        {
+        if !self.is_head(number) {
             // It went while what was in it was moved.
             return Ok(());
         }
@@ -424,6 +420,11 @@ impl Writer {
             .map_err(|error| failed("free a segment", error))?;
         self.live.forget_segment(number);
         Ok(())
+    }
+
+    fn is_head(&self, number: u64) -> bool {
+        let head = self.segments.head();
+        head.is_some_and(|head| head.header.segment == number)
     }
 
     /// Whether most of the disk's share is dead: what is moved is less than what that gains.
@@ -449,39 +450,11 @@ impl Writer {
         };
         let kept = Kept::of(head.header);
         let number = kept.number;
-        let mut bytes = Vec::new();
-        if kept.load(self.segments.storage(), &mut bytes).is_err() {
+        if !self.move_entries(&kept)? {
             self.stuck = Some(number);
             self.counters.unreadable_segments += 1;
             return Ok(());
         }
-        let oldest = self.oldest_key();
-        let mut batches = vec![Batch::new()];
-        let key = self.options.key.clone();
-        kept.entries(&bytes, key.as_ref(), &self.live, &mut |entry| {
-            if batches.last().is_none_or(|batch| batch.len() >= MOVE) {
-                batches.push(Batch::new());
-            }
-            let Some(batch) = batches.last_mut() else {
-                return;
-            };
-            match entry {
-                Entry::Item {
-                    queue,
-                    item,
-                    meta,
-                    message,
-                } => batch.append(queue, item, &meta, message),
-                Entry::Dedupe { queue, at, key } if at >= oldest => batch.dedupe(queue, at, key),
-                Entry::Dedupe { .. } => {}
-            }
-        });
-        drop(bytes);
-        for batch in batches.iter().filter(|batch| !batch.is_empty()) {
-            self.put(batch.as_bytes())?;
-        }
-        self.flush()?;
-        self.sync()?;
         self.counters.moved_segments += 1;
         if self.live.items_in(number) == 0 {
             return self.free_head(number);
@@ -489,6 +462,42 @@ impl Writer {
         self.counters.unreadable_segments += 1;
         let done = self.segments.set_head_aside();
         done.map_err(|error| failed("set a segment aside", error))
+    }
+
+    /// Writes what is live in the oldest segment again, a part of it in memory at a time. Returns whether the file could
+    /// be read.
+    fn move_entries(&mut self, kept: &Kept) -> Result<bool, Stop> {
+        let Ok(mut window) = window(self.segments.storage(), kept.number) else {
+            return Ok(false);
+        };
+        let key = self.options.key.clone();
+        let mut entries = kept.entries(&mut window, key.as_ref());
+        let oldest = self.oldest_key();
+        let mut read = Ok(true);
+        // When it has gone, its file may be written to.
+        while matches!(read, Ok(true)) && self.is_head(kept.number) {
+            let mut batch = Batch::new();
+            while matches!(read, Ok(true)) && batch.len() < MOVE {
+                read = entries.next(&self.live, |entry| match entry {
+                    Entry::Item {
+                        queue,
+                        item,
+                        meta,
+                        message,
+                    } => batch.append(queue, item, &meta, message),
+                    Entry::Dedupe { queue, at, key } if at >= oldest => {
+                        batch.dedupe(queue, at, key);
+                    }
+                    Entry::Dedupe { .. } => {}
+                });
+            }
+            if !batch.is_empty() {
+                self.put(batch.as_bytes())?;
+                self.flush()?;
+            }
+        }
+        self.sync()?;
+        Ok(read.is_ok())
     }
 
     /// Keys that were used before are not kept.

@@ -38,6 +38,14 @@ impl Reactor {
         }
     }
 
+    /// As [`call`](Self::call), and if the background thread leads, it does not leave that to others the next time: a
+    /// thread that runs tasks is about to sleep.
+    #[cfg(feature = "broker")]
+    pub(crate) fn rely(&self) {
+        self.relied_on.store(true, Ordering::SeqCst);
+        self.call();
+    }
+
     /// Says that somebody waits for events without a thread that would look for them, as long as what is returned lives.
     pub(in crate::engine) fn depend(&'static self) -> Dependent {
         self.dependents.fetch_add(1, Ordering::SeqCst);
@@ -73,7 +81,9 @@ impl Reactor {
         loop {
             self.lead_until_wanted();
             self.ticking.store(true, Ordering::SeqCst);
-            self.tick_until_idle();
+            if !self.relied_on.swap(false, Ordering::SeqCst) {
+                self.tick_until_idle();
+            }
             self.ticking.store(false, Ordering::SeqCst);
             self.called.store(false, Ordering::SeqCst);
         }

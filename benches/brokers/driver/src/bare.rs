@@ -1,10 +1,13 @@
 //! wirebird's protocol written by hand, as the other brokers' are: pair 1, binary messages, prepared once.
 
-use wirebird::broker::{Client, Encoding, Message, MessageType, QueueType, encode};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wirebird::broker::{Client, Encoding, Message, MessageType, QueueType, Status, encode};
 
 use crate::client::{CAPACITY, QUEUE};
 use crate::fan::Fanned;
-use crate::load::Work;
+use crate::load::{Figures, Work};
 use crate::stream::Stream;
 use crate::{Args, Result};
 
@@ -63,6 +66,44 @@ pub fn greet(stream: &mut Stream) -> Result<()> {
     frame(&greeting, 0, stream.is_unix(), &mut bytes);
     stream.send(&bytes)?;
     answered(stream)
+}
+
+/// Offers many messages to a durable queue that is there, each in a request of its own.
+pub fn fill(args: &Args) -> Result<Figures> {
+    // What is said when the disk does not keep up.
+    let retry_later = Status::RetryLater.code();
+    let mut stream = connect(&args.address, 64 << 10)?;
+    let offer = Message::binary(None, "", "application/octet-stream", args.body())?
+        .addressed_to(MessageType::Offer, QUEUE)?
+        .with_timeout(0)?
+        .with_durable(true);
+    let begun = Instant::now();
+    let mut left = args.count;
+    while left > 0 {
+        let window = left.min(args.window as u64);
+        let mut offers = Vec::new();
+        for number in 0..u32::try_from(window)? {
+            frame(&offer, number, stream.is_unix(), &mut offers);
+        }
+        stream.send(&offers)?;
+        let mut refused = 0;
+        for _ in 0..window {
+            match take(&mut stream)? {
+                0 => left -= 1,
+                status if status == retry_later => refused += 1,
+                status => return Err(format!("the broker answers with status {status}").into()),
+            }
+        }
+        if refused > 0 {
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+    Ok(Figures {
+        operations: args.count,
+        all: args.count,
+        time: begun.elapsed(),
+        times: Vec::new(),
+    })
 }
 
 /// A window of offers and then a window of polls, as redis-benchmark does.

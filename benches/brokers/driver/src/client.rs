@@ -52,6 +52,30 @@ impl Work for Requests {
     }
 }
 
+/// Calls of a function that answers with nothing, one at a time.
+pub struct Calls {
+    client: Client,
+    request: Message,
+}
+
+impl Calls {
+    pub fn new(args: &Args, _: usize) -> Result<Self> {
+        Ok(Self {
+            client: connect(args)?,
+            request: message(args)?,
+        })
+    }
+}
+
+impl Work for Calls {
+    fn round(&mut self) -> Result<u64> {
+        /// As in `servers.py`.
+        const FUNCTION: &str = "bench";
+        self.client.send(FUNCTION, self.request.clone())?;
+        Ok(1)
+    }
+}
+
 /// A window of offers in one request, and polls of as many.
 pub struct Queue {
     client: Client,

@@ -76,10 +76,13 @@ pub fn run<W: Work>(args: &Args, make: fn(&Args, usize) -> Result<W>) -> Result<
                         // The thread that has failed says why.
                         return Ok(Tally::new());
                     }
-                    let warm = repeat(&mut work, args.seconds / 4);
+                    let pace = args
+                        .rate
+                        .map(|rate| Pace::new(rate, args.connections, number));
+                    let warm = repeat(&mut work, args.seconds / 4, pace);
                     start.wait();
                     let warm = warm?.operations;
-                    let tally = repeat(&mut work, args.seconds)?;
+                    let tally = repeat(&mut work, args.seconds, pace)?;
                     Ok(Tally { warm, ..tally })
                 })
             })
@@ -107,11 +110,43 @@ pub fn run<W: Work>(args: &Args, make: fn(&Args, usize) -> Result<W>) -> Result<
     })
 }
 
-fn repeat(work: &mut impl Work, time: Duration) -> Result<Tally> {
+/// When a thread begins its rounds.
+#[derive(Clone, Copy)]
+struct Pace {
+    first: Duration,
+    interval: Duration,
+}
+
+impl Pace {
+    /// The threads' rounds come one behind the other.
+    fn new(rate: f64, threads: usize, number: usize) -> Self {
+        Self {
+            first: Duration::from_secs_f64(number as f64 / rate),
+            interval: Duration::from_secs_f64(threads as f64 / rate),
+        }
+    }
+
+    /// Waits for a round, and returns since when it takes. One that the last round has held up has waited since it was
+    /// due; that this thread was woken late is none of the broker's time.
+    fn wait(self, begun: Instant, round: usize) -> Instant {
+        let due = begun + self.first + self.interval * round as u32;
+        let early = due.saturating_duration_since(Instant::now());
+        if early.is_zero() {
+            return due;
+        }
+        thread::sleep(early);
+        Instant::now()
+    }
+}
+
+fn repeat(work: &mut impl Work, time: Duration, pace: Option<Pace>) -> Result<Tally> {
     let mut tally = Tally::new();
     tally.times.reserve(1 << 16);
     while tally.ended - tally.begun < time {
-        let last = tally.ended;
+        let last = match pace {
+            Some(pace) => pace.wait(tally.begun, tally.times.len()),
+            None => tally.ended,
+        };
         tally.operations += work.round()?;
         tally.ended = Instant::now();
         tally.times.push((tally.ended - last).as_nanos() as u64);

@@ -1,10 +1,12 @@
 //! What asks the brokers. One program for all of them, so that what asks costs alike.
 //!
 //!     brokers-driver PEER WORK ADDRESS [--size BYTES] [--seconds S] [--connections N] [--window N] [--encrypt]
+//!                    [--rate OPERATIONS] [--count MESSAGES]
 //!
 //! ADDRESS is `tcp://HOST:PORT`, `ipc://PATH` or, for the disk, a directory. It prints one line of JSON: operations done,
-//! those and the ones that warmed up, the seconds, and percentiles of a round in nanoseconds. `idle` then holds its connections until standard
-//! input ends; `reqrep serve` answers until then.
+//! those and the ones that warmed up, the seconds, and percentiles of a round in nanoseconds. With `--rate`, rounds begin
+//! at times that are set, all together so many in a second, however long they take. `fill` offers `--count` messages.
+//! `idle` then holds its connections until standard input ends; `reqrep serve` and `reqrep work` answer until then.
 
 mod bare;
 mod client;
@@ -37,6 +39,9 @@ struct Args {
     /// Operations that one connection has under way.
     window: usize,
     encrypt: bool,
+    /// Operations of all connections that are begun in a second; as many as there can be without it.
+    rate: Option<f64>,
+    count: u64,
 }
 
 impl Args {
@@ -51,6 +56,8 @@ impl Args {
             connections: 1,
             window: 1,
             encrypt: false,
+            rate: None,
+            count: 1000,
         };
         while let [name, rest @ ..] = options {
             options = rest;
@@ -69,6 +76,8 @@ impl Args {
                 }
                 "--connections" => args.connections = value.parse().ok().filter(|&n| n > 0)?,
                 "--window" => args.window = value.parse().ok().filter(|&n| n > 0)?,
+                "--rate" => args.rate = Some(value.parse().ok().filter(|&rate| rate > 0.0)?),
+                "--count" => args.count = value.parse().ok()?,
                 _ => return None,
             }
         }
@@ -101,6 +110,8 @@ fn work(args: &Args) -> Result<()> {
         ("wirebird", "queue") => load::run(args, client::Queue::new)?,
         ("wirebird-tasks", "queue") => load::run(args, client::Tasks::new)?,
         ("wirebird", "durable") => load::run(args, client::Durable::new)?,
+        ("wirebird", "function") => load::run(args, client::Calls::new)?,
+        ("wirebird-bare", "fill") => bare::fill(args)?,
         ("wirebird-bare", "queue") => load::run(args, bare::Queue::new)?,
         ("redis", "queue") => load::run(args, redis::Queue::new)?,
         ("redis", "durable") => load::run(args, redis::Durable::new)?,
@@ -111,8 +122,10 @@ fn work(args: &Args) -> Result<()> {
             load::run(args, nats::Durable::new)?
         }
         ("raw", "durable") => disk::run(args)?,
-        ("reqrep", "requests") => load::run(args, reqrep::Asking::new)?,
-        ("reqrep", "serve") => return reqrep::serve(args),
+        ("reqrep", "requests" | "function") | ("req", "function") => {
+            load::run(args, reqrep::Asking::new)?
+        }
+        ("reqrep", "serve" | "work") => return reqrep::serve(args),
         ("wirebird", "fan") => fan::run::<bare::Fan>(args)?,
         ("nats", "fan") => fan::run::<nats::Fan>(args)?,
         ("mosquitto", "fan") => fan::run::<mqtt::Fan>(args)?,

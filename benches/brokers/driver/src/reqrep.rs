@@ -7,10 +7,14 @@ use wirebird::{Message, Rep, Req};
 use crate::load::Work;
 use crate::{Args, Result, hold, say};
 
-/// Answers each request with nothing, until standard input ends.
+/// Answers each request with nothing, until standard input ends. Listens, or is a broker's worker.
 pub fn serve(args: &Args) -> Result<()> {
     let rep = Rep::new()?;
-    rep.listen(&args.address)?;
+    if args.work == "work" {
+        rep.dial(&args.address)?;
+    } else {
+        rep.listen(&args.address)?;
+    }
     std::thread::spawn(move || while rep.recv().is_ok() && rep.send(Message::new()).is_ok() {});
     say("{}")?;
     hold()

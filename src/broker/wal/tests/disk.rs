@@ -265,7 +265,7 @@ impl Stopwatch {
 }
 
 /// Bytes that this process has in memory, and had at most since it was last asked.
-fn resident() -> (u64, u64) {
+pub(super) fn resident() -> (u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let kilobytes = |name: &str| -> u64 {
         let line = status.lines().find(|line| line.starts_with(name)).unwrap();
