@@ -182,7 +182,9 @@ impl Core {
             if !(pipe.rx.readable || missed) || ends.is_some_and(|at| Instant::now() >= at) {
                 break;
             }
-            ends = ends.or_else(|| Instant::now().checked_add(TURN));
+            if !once {
+                ends = ends.or_else(|| Instant::now().checked_add(TURN));
+            }
             missed = false;
             pipe.rx.reading = true;
             pipe.rx.readable = false;
