@@ -21,8 +21,9 @@ use crate::sys::poller;
 use crate::transports::{Otherwise, Received};
 use crate::wire::{Batch, Decoder};
 
-/// Reads of one pipe in a row before others get their turn, and how long they may last.
+/// Reads of one pipe in a row before others get their turn.
 const READS: usize = 16;
+/// How long they may last over a descriptor, where each may bring much. In process there is little at a time.
 const TURN: Duration = Duration::from_micros(500);
 /// How long a full receive queue waits for its user before the machine drops.
 const GRACE: Duration = Duration::from_millis(2);
@@ -182,7 +183,7 @@ impl Core {
             if !(pipe.rx.readable || missed) || ends.is_some_and(|at| Instant::now() >= at) {
                 break;
             }
-            if !once {
+            if !once && pipe.key.is_some() {
                 ends = ends.or_else(|| Instant::now().checked_add(TURN));
             }
             missed = false;
