@@ -113,3 +113,129 @@ impl Core {
         self.finish(state);
     }
 }
+
+#[cfg(all(test, target_os = "linux", not(wirebird_loom)))]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::task::Wake;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::Listening;
+    use crate::message::Message;
+    use crate::protocols::{CtxId, OpId, subscribe::Subscribe};
+    use crate::{Pub, SocketOptions};
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn eventually(what: &str, so: impl Fn() -> bool) {
+        let until = Instant::now() + SOON;
+        while !so() {
+            assert!(Instant::now() < until, "{what} never came to be");
+            thread::yield_now();
+        }
+    }
+
+    /// A socket with two contexts that subscribe to everything, and a publisher that is connected to it.
+    fn subscriber() -> (Arc<Core>, [CtxId; 2], Pub) {
+        let core = Core::new(Box::new(Subscribe::new()), false, &SocketOptions::default()).unwrap();
+        let contexts = [core.open_context().unwrap(), core.open_context().unwrap()];
+        for ctx in contexts {
+            core.subscribe(ctx, b"").unwrap();
+        }
+        let listener = Listening::new(&core, "tcp://127.0.0.1:0").unwrap();
+        listener.start().unwrap();
+        let publisher = Pub::new().unwrap();
+        publisher.dial(&listener.url().to_string()).unwrap();
+        core.wait_for_peers(1, SOON).unwrap();
+        (core, contexts, publisher)
+    }
+
+    fn is_noted(core: &Core) -> bool {
+        core.lock().world.noted().next().is_some()
+    }
+
+    #[test]
+    fn what_came_while_a_thread_attended_is_read_for_others_when_it_leaves() {
+        let (core, [here, other], publisher) = subscriber();
+        let (mine, next) = (OpId(1), OpId(2));
+        let (woken, mut message) = (Arc::new(Woken::default()), Message::new());
+        let waker = Waker::from(woken.clone());
+        let attended = eventually_attending(&core);
+        // The first one gets to this thread while it attends, by another's read.
+        publisher.send("first").unwrap();
+        eventually("the first", || is_noted(&core));
+        assert!(matches!(
+            core.poll_recv(other, next, &mut message, &waker),
+            Ok(true)
+        ));
+        assert!(matches!(
+            core.poll_recv(other, next, &mut message, &waker),
+            Ok(false)
+        ));
+        // An event tells of the second one, once.
+        publisher.send("second").unwrap();
+        eventually("the second", || is_noted(&core));
+        core.end_attending(attended, &[true], None);
+        let nobody = Waker::noop();
+        assert!(matches!(
+            core.poll_recv(here, mine, &mut message, nobody),
+            Ok(true)
+        ));
+        assert_eq!(message.body(), b"first");
+        eventually("a wake-up", || woken.0.load(Ordering::SeqCst));
+        assert!(matches!(
+            core.poll_recv(other, next, &mut message, &waker),
+            Ok(true)
+        ));
+        assert_eq!(message.body(), b"second");
+        core.close().unwrap();
+    }
+
+    #[test]
+    fn what_is_left_over_is_read_though_no_event_tells_of_it() {
+        let (core, [_, other], publisher) = subscriber();
+        let (woken, mut message) = (Arc::new(Woken::default()), Message::new());
+        let waker = Waker::from(woken.clone());
+        let attended = eventually_attending(&core);
+        assert!(matches!(
+            core.poll_recv(other, OpId(1), &mut message, &waker),
+            Ok(false)
+        ));
+        publisher.send("rest").unwrap();
+        eventually("the rest", || is_noted(&core));
+        let mut state = core.lock();
+        core.read_later(&mut state.world, attended[0].0);
+        core.finish(state);
+        eventually("a wake-up", || woken.0.load(Ordering::SeqCst));
+        assert!(matches!(
+            core.poll_recv(other, OpId(1), &mut message, &waker),
+            Ok(true)
+        ));
+        core.end_attending(attended, &[true], None);
+        core.close().unwrap();
+    }
+
+    /// Begins to attend once the event that tells of a new pipe has been seen.
+    fn eventually_attending(core: &Core) -> Attended {
+        let until = Instant::now() + SOON;
+        loop {
+            if let Some(attended) = core.begin_attending() {
+                return attended;
+            }
+            assert!(Instant::now() < until, "the pipe stays readable");
+            core.can_recv();
+            thread::yield_now();
+        }
+    }
+}

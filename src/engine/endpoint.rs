@@ -352,7 +352,7 @@ impl Core {
             Some(fd) => self.reactor.add(fd, source, false).map(Some),
             None => {
                 connection.set_listener(Arc::new(move |event| {
-                    source.core.pipe_ready(source.id, event);
+                    source.core.pipe_told(source.id, event);
                 }));
                 Ok(None)
             }

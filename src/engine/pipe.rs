@@ -145,6 +145,8 @@ pub(super) struct Rx {
     pub(super) readable: bool,
     /// The pipe is on the list of those that may.
     pub(super) listed: bool,
+    /// The reactor is going to read it once more.
+    pub(super) resumes: bool,
     /// The end must be looked for: no event will tell of it again.
     pub(super) hangup: bool,
     /// Why nothing more will come, once that is so; the pipe goes when what came is delivered.
@@ -187,6 +189,7 @@ impl PipeSlot {
                 closed: false,
                 readable: true,
                 listed: false,
+                resumes: false,
                 hangup: false,
                 ended: None,
             },

@@ -5,7 +5,7 @@
 //! meanwhile.
 
 use std::mem;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::core::{Core, Guard, Phase, State};
@@ -38,8 +38,7 @@ enum Want {
 }
 
 impl Core {
-    /// The reactor, or the other end of an inproc connection, says that something happened. Returns whether it
-    /// should say so again.
+    /// The reactor says that something happened. Returns whether it should say so again.
     pub(super) fn pipe_ready(self: &Arc<Self>, id: PipeId, event: poller::Event) -> bool {
         let mut state = self.lock();
         if let Some(pipe) = state.world.pipes.get_mut(id) {
@@ -58,12 +57,18 @@ impl Core {
             }
         }
         let (state, _) = self.read(state, id, Want::All);
-        let again = state.world.pipes.get(id);
-        let again = again.is_some_and(|pipe| pipe.rx.readable && pipe.rx.is_open());
+        let again = state.world.has_rest(id);
         self.changes
             .fetch_add(1, std::sync::atomic::Ordering::Release);
         self.finish(state);
         again
+    }
+
+    /// As [`pipe_ready`](Self::pipe_ready), from somebody who cannot say so again.
+    pub(super) fn pipe_told(self: &Arc<Self>, id: PipeId, event: poller::Event) {
+        if self.pipe_ready(id, event) {
+            self.read_later(&mut self.lock().world, id);
+        }
     }
 
     /// Does everything that the machine, or a delivery, has put on the world's lists.
@@ -86,7 +91,7 @@ impl Core {
                 {
                     if pipe.rx.hangup || pipe.connection.reads_on() {
                         // What was there while nothing was read, as the end, no event tells of again.
-                        state = self.read(state, id, Want::All).0;
+                        state = self.read_all(state, id);
                     } else if !state.world.receivers.is_empty() {
                         state.world.unread.push(id);
                     }
@@ -148,7 +153,7 @@ impl Core {
             if !state.world.receivers.is_empty()
                 || pipe.is_some_and(|pipe| pipe.connection.reads_on())
             {
-                state = self.settle(self.read(state, id, Want::All).0);
+                state = self.settle(self.read_all(state, id));
             }
         }
         state
@@ -237,13 +242,34 @@ impl Core {
         (state, progress)
     }
 
+    /// Reads what there is, on no event's account: what is left over then is read later.
+    fn read_all<'a>(&'a self, state: Guard<'a>, id: PipeId) -> Guard<'a> {
+        let (mut state, _) = self.read(state, id, Want::All);
+        if state.world.has_rest(id) {
+            self.read_later(&mut state.world, id);
+        }
+        state
+    }
+
+    /// Has the reactor read what a pipe may have left.
+    pub(super) fn read_later(&self, world: &mut World, id: PipeId) {
+        let Some(pipe) = world.pipes.get_mut(id) else {
+            return;
+        };
+        if !mem::replace(&mut pipe.rx.resumes, true) {
+            let rest = Rest {
+                core: self.me.clone(),
+                id,
+            };
+            self.reactor.set_timer(Instant::now(), Arc::new(rest));
+        }
+    }
+
     /// Reads what events have told of while a thread attended to the pipes, that now leaves.
     pub(super) fn read_noted<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
-        let noted = state.world.pipes.iter();
-        let noted = noted.filter(|(_, pipe)| pipe.rx.readable);
-        let noted: Vec<PipeId> = noted.map(|(id, _)| id).collect();
+        let noted: Vec<PipeId> = state.world.noted().collect();
         for id in noted {
-            state = self.read(state, id, Want::All).0;
+            state = self.read_all(state, id);
         }
         state
     }
@@ -255,7 +281,7 @@ impl Core {
             pipe.rx.readable = true;
             pipe.rx.hangup = true;
         }
-        let (state, _) = self.read(state, id, Want::All);
+        let state = self.read_all(state, id);
         self.finish(state);
     }
 
@@ -388,7 +414,7 @@ impl Core {
             let broken = written.is_err();
             self.wrote(&mut state, id, batch, written.map_err(Error::from));
             if broken {
-                return self.read(state, id, Want::All).0;
+                return self.read_all(state, id);
             }
             if let (Some(began), Some(ended)) = (began, ended) {
                 let last = state.world.last_write.replace(ended);
@@ -540,8 +566,28 @@ impl Batching for Core {
     }
 }
 
+/// Goes on reading a pipe.
+struct Rest {
+    core: Weak<Core>,
+    id: PipeId,
+}
+
+impl Timed for Rest {
+    fn fire(self: Arc<Self>) {
+        let Some(core) = self.core.upgrade() else {
+            return;
+        };
+        let mut state = core.lock();
+        if let Some(pipe) = state.world.pipes.get_mut(self.id) {
+            pipe.rx.resumes = false;
+            let state = core.read_all(state, self.id);
+            core.finish(state);
+        }
+    }
+}
+
 /// Looks whether the user of a full receive queue has come.
-struct PullTimer(std::sync::Weak<Core>);
+struct PullTimer(Weak<Core>);
 
 impl Timed for PullTimer {
     fn fire(self: Arc<Self>) {
@@ -557,7 +603,7 @@ impl Timed for PullTimer {
             state.pull.watched = None;
             let ids: Vec<PipeId> = state.world.pipes.ids().collect();
             for id in ids {
-                state = core.read(state, id, Want::All).0;
+                state = core.read_all(state, id);
             }
         } else if state.world.pipes.values().any(|pipe| pipe.rx.saturated) {
             state.pull.watched = Some(state.pull.attempts);

@@ -86,11 +86,14 @@ pub(crate) struct Reactor {
     background: OnceLock<Thread>,
 }
 
+/// Sources that left work over, and what they were told.
+type Again = VecDeque<(usize, Event)>;
+
 /// What only the leader uses.
 #[derive(Default)]
 struct Lead {
     events: Events,
-    again: VecDeque<(usize, Event)>,
+    again: Again,
     /// When held-back output is flushed next.
     next_flush: Option<Instant>,
 }
@@ -301,21 +304,19 @@ impl Reactor {
     /// One round: waits for events until the deadline, and handles what came and what is due.
     fn turn(&self, lead: &mut Lead, deadline: Option<Instant>, parker: Option<&Parker>) {
         let timeout = self.timeout(lead, deadline);
+        let left = lead.again.len();
         if parker.is_none_or(Parker::begin_polling) {
             let polled = self.poller.wait(&mut lead.events, timeout);
             if let Some(parker) = parker {
                 parker.end_polling();
             }
             debug_assert!(polled.is_ok(), "the poller failed: {polled:?}");
+            for event in lead.events.iter() {
+                self.tell(&mut lead.again, event.key, event);
+            }
         }
-        let left = lead.again.len();
-        let events = mem::take(&mut lead.events);
-        for event in events.iter() {
-            self.tell(lead, event.key, event);
-        }
-        lead.events = events;
         if left > 0 {
-            self.tell_again(lead, left);
+            self.tell_again(&mut lead.again, left);
         }
         self.fire_timers();
         if self.has_batching.load(Ordering::SeqCst) {
@@ -329,23 +330,23 @@ impl Reactor {
         }
     }
 
-    fn tell(&self, lead: &mut Lead, key: usize, event: Event) {
+    fn tell(&self, again: &mut Again, key: usize, event: Event) {
         let source = lock(&self.sources).find(key);
         if let Some(source) = source
             && source.ready(event)
         {
-            lead.again.push_back((key, event));
+            again.push_back((key, event));
         }
     }
 
     /// Goes on with sources that had left work over, for a while: who has just become ready must not wait for all of them.
-    fn tell_again(&self, lead: &mut Lead, most: usize) {
+    fn tell_again(&self, again: &mut Again, most: usize) {
         let began = Instant::now();
         for _ in 0..most {
-            let Some((key, event)) = lead.again.pop_front() else {
+            let Some((key, event)) = again.pop_front() else {
                 return;
             };
-            self.tell(lead, key, event);
+            self.tell(again, key, event);
             if began.elapsed() >= TURN {
                 return;
             }

@@ -113,7 +113,10 @@ impl Core {
         match received {
             Ok(false) => {}
             // Another one may find something too, and only one was woken.
-            Ok(true) => wakes.extend(receivers.take_one(ctx)),
+            Ok(true) => {
+                wakes.extend(receivers.take_one(ctx));
+                state.world.pass_on();
+            }
             // What came while this thread attended to the pipes may be for others.
             Err(_) => state = self.read_noted(state),
         }

@@ -3,7 +3,6 @@
 use std::task::Waker;
 
 use super::core::{Core, Guard, Patience, Phase, State, Timeouts, after};
-use super::spin::DIRECT_PIPES;
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -130,11 +129,8 @@ impl Core {
         held: &mut Option<Message>,
         waker: &Waker,
     ) -> Option<Result<()>> {
-        let mut state = self.lock();
-        if state.world.pipes.len() <= DIRECT_PIPES {
-            // What came while this thread attended to the pipes may be what the machine waits for.
-            state = self.read_noted(state);
-        }
+        // What came while this thread attended to the pipes may be what the machine waits for.
+        let state = self.read_noted(self.lock());
         // Nothing is left to be settled after the attempt: the lock is held until the waker is where it belongs.
         let state = self.settle(state);
         let (mut state, outcome) = self.send_again(state, ctx, op, held);

@@ -100,6 +100,27 @@ impl World {
         None
     }
 
+    /// Whether a pipe has something left that is to be read, as far as is known.
+    pub(super) fn has_rest(&self, id: PipeId) -> bool {
+        let pipe = self.pipes.get(id);
+        pipe.is_some_and(|pipe| pipe.rx.readable && pipe.rx.is_open())
+    }
+
+    /// The pipes of the list that may really have something to read.
+    pub(super) fn noted(&self) -> impl Iterator<Item = PipeId> {
+        let readable = |id: &PipeId| self.pipes.get(*id).is_some_and(|pipe| pipe.rx.readable);
+        self.readable.iter().copied().filter(readable)
+    }
+
+    /// Has what events told of while a thread attended to the pipes read for receivers that wait: the thread has
+    /// found what it wanted and leaves.
+    pub(super) fn pass_on(&mut self) {
+        if !(self.readable.is_empty() || self.receivers.is_empty()) {
+            let noted: Vec<PipeId> = self.noted().collect();
+            self.unread.extend(noted);
+        }
+    }
+
     /// Wakes whoever waits for pipes to change.
     pub(super) fn pipes_changed(&mut self) {
         self.watchers.drain(&mut self.wakes);
