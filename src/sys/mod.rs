@@ -1,3 +1,5 @@
-//! What touches the operating system's event queue: the only place that may hold unsafe code.
+//! What only the operating system's own interface gives: the only place that may hold unsafe code.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod arrivals;
 pub(crate) mod poller;

@@ -3,6 +3,8 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+#[cfg(target_os = "linux")]
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
@@ -13,11 +15,18 @@ use super::{Connection, Ends, Established, Handshake, Otherwise, Progress, Recei
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::options::EndpointOptions;
+#[cfg(target_os = "linux")]
+use crate::sys::arrivals;
 use crate::wire::header::{self, HEADER_LEN};
 use crate::wire::{Batch, Decoder, Framing};
 
 /// Most slices handed to one write.
 const SLICES: usize = 64;
+/// How much of a message has to be missing for its parts to be waited for together, and how much of it is at most.
+#[cfg(target_os = "linux")]
+const LONG: usize = 256 * 1024;
+#[cfg(target_os = "linux")]
+const AT_ONCE: usize = 2 * 1024 * 1024;
 
 /// Bytes both ways, as a descriptor carries them or wrapped in something else.
 pub(crate) trait ByteStream: Send + Sync + 'static {
@@ -42,6 +51,12 @@ pub(crate) trait ByteStream: Send + Sync + 'static {
 
     /// The same, into the spare capacity.
     fn read_spare(&self, into: &mut Vec<u8>) -> io::Result<usize>;
+
+    /// Says that this much is still to come of a message, 0 between messages: being told of each part of a long one
+    /// would cost more than it brings.
+    fn expect(&self, missing: usize) {
+        let _ = missing;
+    }
 
     /// Whether a read would give something that no event of the descriptor tells of.
     fn has_unread(&self) -> bool {
@@ -213,11 +228,14 @@ impl<S: ByteStream> Connection for Stream<S> {
             Ok(0) => Ok(Received::End),
             Ok(count) => {
                 decoder.filled(count >= room);
-                Ok(Received::Some {
-                    more: count >= room || self.stream.has_unread(),
-                })
+                let more = count >= room || self.stream.has_unread();
+                if !more {
+                    self.stream.expect(decoder.expected());
+                }
+                Ok(Received::Some { more })
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.stream.expect(decoder.expected());
                 if self.stream.has_unread() {
                     return Ok(Received::Unwatched);
                 }
@@ -269,20 +287,29 @@ pub(super) fn send<S: ByteStream + ?Sized>(stream: &S, batch: &mut Batch) -> io:
 pub(crate) struct Plain {
     fd: OwnedFd,
     connecting: bool,
+    /// How much has to be there to be told of, if that can be said.
+    #[cfg(target_os = "linux")]
+    told_of: Option<AtomicUsize>,
 }
 
 impl Plain {
+    /// One of any kind that is connected.
     pub(super) fn connected(fd: OwnedFd) -> Self {
         Self {
             fd,
             connecting: false,
+            #[cfg(target_os = "linux")]
+            told_of: None,
         }
     }
 
-    pub(super) fn connecting(fd: OwnedFd) -> Self {
+    /// A tcp connection, or one that is to come about.
+    pub(super) fn tcp(fd: OwnedFd, connecting: bool) -> Self {
         Self {
             fd,
-            connecting: true,
+            connecting,
+            #[cfg(target_os = "linux")]
+            told_of: arrivals::can_be_told().then(|| AtomicUsize::new(1)),
         }
     }
 }
@@ -322,6 +349,23 @@ impl ByteStream for Plain {
     fn read_spare(&self, into: &mut Vec<u8>) -> io::Result<usize> {
         retried(|| rustix::net::recv(&self.fd, spare_capacity(into), RecvFlags::DONTWAIT))
             .map(|(_, count)| count)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn expect(&self, missing: usize) {
+        let Some(told_of) = &self.told_of else {
+            return;
+        };
+        let before = told_of.load(Ordering::Relaxed);
+        let count = if missing >= LONG || (missing > 0 && before > 1) {
+            missing.min(AT_ONCE)
+        } else {
+            1
+        };
+        // Where that cannot be set, what was set before stands.
+        if count != before && arrivals::tell_of(self.fd.as_fd(), count).is_ok() {
+            told_of.store(count, Ordering::Relaxed);
+        }
     }
 
     fn finish(&self) {

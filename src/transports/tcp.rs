@@ -60,7 +60,7 @@ pub(super) fn connect(address: &Address, options: &EndpointOptions) -> Result<Pl
         Err(error) if in_progress(&error) => {}
         Err(error) => return Err(error.into()),
     }
-    Ok(Plain::connecting(socket.into()))
+    Ok(Plain::tcp(socket.into(), true))
 }
 
 /// Whether a URL's host is a name that has to be asked for.
@@ -157,7 +157,7 @@ impl Bound {
         socket.set_nonblocking(true)?;
         // A peer that is gone already makes setting options fail; the handshake tells that better.
         let _ = configure(&socket, options);
-        Ok(Plain::connected(socket.into()))
+        Ok(Plain::tcp(socket.into(), false))
     }
 
     /// Stops listening, for all that hold the descriptor.

@@ -203,6 +203,15 @@ impl Decoder {
         Ok(())
     }
 
+    /// How much of a long message is to be read next, as far as is known: 0 while a message is ready.
+    pub(crate) fn expected(&mut self) -> usize {
+        if matches!(self.ready(), Ok(false)) {
+            self.missing()
+        } else {
+            0
+        }
+    }
+
     /// How many messages are complete. Looks at each of them.
     pub(crate) fn count(&self) -> usize {
         let (mut at, mut count) = (self.taken, 0);
