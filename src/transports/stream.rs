@@ -52,8 +52,9 @@ pub(crate) trait ByteStream: Send + Sync + 'static {
     /// The same, into the spare capacity.
     fn read_spare(&self, into: &mut Vec<u8>) -> io::Result<usize>;
 
-    /// Says that this much is still to come of a message, 0 between messages: being told of each part of a long one
-    /// would cost more than it brings.
+    /// Says after each read that this much is still to come of a message, 0 between messages: being told of each part of
+    /// a long one would cost more than it brings. Whoever waits for the descriptor, a thread that has not read included,
+    /// must be told of all that the message lacks.
     fn expect(&self, missing: usize) {
         let _ = missing;
     }
@@ -228,11 +229,10 @@ impl<S: ByteStream> Connection for Stream<S> {
             Ok(0) => Ok(Received::End),
             Ok(count) => {
                 decoder.filled(count >= room);
-                let more = count >= room || self.stream.has_unread();
-                if !more {
-                    self.stream.expect(decoder.expected());
-                }
-                Ok(Received::Some { more })
+                self.stream.expect(decoder.expected());
+                Ok(Received::Some {
+                    more: count >= room || self.stream.has_unread(),
+                })
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.stream.expect(decoder.expected());
@@ -398,5 +398,65 @@ fn retried<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> 
             Err(Errno::INTR) => {}
             result => return Ok(result?),
         }
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    fn pair() -> (Stream<Plain>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stream = Stream {
+            stream: Plain::tcp(listener.accept().unwrap().0.into(), false),
+            framing: Framing::Length,
+            ends: Ends::new(Address::Unspecified, Address::Unspecified),
+        };
+        (stream, peer)
+    }
+
+    fn is_readable(stream: &Stream<Plain>, seconds: i64) -> bool {
+        let mut fds = [PollFd::new(&stream.stream.fd, PollFlags::IN)];
+        let timeout = Timespec {
+            tv_sec: seconds,
+            tv_nsec: 0,
+        };
+        poll(&mut fds, Some(&timeout)).unwrap() == 1
+    }
+
+    #[test]
+    fn all_that_a_long_message_lacks_is_told_of_after_each_read() {
+        const LENGTH: usize = 900_000;
+        let (stream, mut peer) = pair();
+        let mut decoder = Decoder::new(stream.framing, 0);
+        let mut frame = (LENGTH as u64).to_be_bytes().to_vec();
+        frame.resize(size_of::<u64>() + LENGTH, 1);
+        let (first, rest) = frame.split_at(100_000);
+        peer.write_all(first).unwrap();
+        while decoder.expected() != LENGTH + size_of::<u64>() - first.len() {
+            assert!(is_readable(&stream, 10));
+            let _ = stream.recv(&mut decoder, Otherwise::Waits).unwrap();
+        }
+        std::thread::scope(|scope| {
+            scope.spawn(|| peer.write_all(rest).unwrap());
+            // Not all that is there is read at once: memory is given to a message as it comes.
+            while decoder.expected() > 0 {
+                assert!(
+                    is_readable(&stream, 10),
+                    "{} are missing",
+                    decoder.expected()
+                );
+                let _ = stream.recv(&mut decoder, Otherwise::Waits).unwrap();
+            }
+        });
+        assert!(decoder.ready().unwrap());
+        peer.write_all(&[0]).unwrap();
+        assert!(is_readable(&stream, 10), "the next message");
     }
 }
