@@ -219,6 +219,7 @@ pub use engine::{
 };
 pub use error::{BadOption, BadUrl, Blame, Error, Result, SendError, TlsError, TlsFault, UrlFault};
 pub use http::HttpInfo;
+pub use message::pool::set_buffer_pool;
 pub use message::{Message, PipeId};
 pub use options::{EndpointOptions, Keepalive, SocketOptions};
 pub use protocols::{DropReason, ProtocolInfo};

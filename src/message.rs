@@ -13,8 +13,10 @@ use bytes::Bytes;
 
 mod convert;
 mod numbers;
+pub(crate) mod pool;
 
 use crate::error::{Error, Result};
+use pool::Block;
 
 /// Longest body, in bytes, that needs no allocation.
 const INLINE: usize = AREA - HEADER_ROOM;
@@ -61,7 +63,7 @@ pub struct Message {
 
 /// A body too long for the area.
 enum Buffer {
-    Vec(Vec<u8>),
+    Vec(Block),
     Bytes(Bytes),
 }
 
@@ -513,7 +515,7 @@ impl Message {
             let mut buffer = Vec::with_capacity(room + len + back);
             buffer.resize(room, 0);
             buffer.extend_from_slice(self.body());
-            self.heap = Some(Arc::new(Buffer::Vec(buffer)));
+            self.heap = Some(Arc::new(Buffer::Vec(Block::new(buffer))));
             self.start = room;
         }
         let start = self.start;

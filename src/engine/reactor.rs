@@ -23,10 +23,12 @@ use std::time::{Duration, Instant};
 
 use rustix::fd::BorrowedFd;
 
+use super::core::after;
 use super::lock;
 use super::park::{self, Parker};
 use super::timers::{Timed, TimerKey, Timers};
 use crate::error::Result;
+use crate::message::pool;
 use crate::sys::poller::{Event, Events, Poller};
 
 mod background;
@@ -98,6 +100,25 @@ struct Lead {
     next_flush: Option<Instant>,
 }
 
+/// Gives back memory of messages that nobody wants.
+struct Sweep;
+
+impl Sweep {
+    fn later() {
+        if let (Some(reactor), Some(at)) = (REACTOR.get(), after(pool::SWEEP_EVERY)) {
+            reactor.set_timer(at, Arc::new(Self));
+        }
+    }
+}
+
+impl Timed for Sweep {
+    fn fire(self: Arc<Self>) {
+        if pool::sweep() {
+            Self::later();
+        }
+    }
+}
+
 /// Sources by key. A key is an index and, above it, a count of how often the index was used, so that an event for
 /// a source that is gone never reaches its successor.
 #[derive(Default)]
@@ -133,6 +154,7 @@ impl Reactor {
                 }
             })?;
         let _ = reactor.background.set(thread.thread().clone());
+        pool::watch_with(Sweep::later);
         Ok(reactor)
     }
 

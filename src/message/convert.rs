@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::pool::Block;
 use super::{Buffer, INLINE, Message};
 
 impl From<&[u8]> for Message {
@@ -44,7 +45,7 @@ impl From<Vec<u8>> for Message {
         if data.len() <= INLINE {
             return Self::from(data.as_slice());
         }
-        Self::on_heap(Buffer::Vec(data))
+        Self::on_heap(Buffer::Vec(Block::new(data)))
     }
 }
 
@@ -64,7 +65,8 @@ impl From<Message> for Vec<u8> {
         let (start, end) = (message.start, message.start + message.len);
         match message.heap.map(Arc::try_unwrap) {
             None => message.area[start..end].to_vec(),
-            Some(Ok(Buffer::Vec(mut buffer))) => {
+            Some(Ok(Buffer::Vec(block))) => {
+                let mut buffer = block.into_vec();
                 buffer.truncate(end);
                 buffer.drain(..start);
                 buffer
@@ -90,7 +92,8 @@ impl From<Message> for Bytes {
         let range = message.start..message.start + message.len;
         match message.heap.map(Arc::try_unwrap) {
             None => Self::copy_from_slice(&message.area[range]),
-            Some(Ok(Buffer::Vec(buffer))) => Self::from(buffer).slice(range),
+            Some(Ok(Buffer::Vec(block))) if block.is_long() => Self::from_owner(block).slice(range),
+            Some(Ok(Buffer::Vec(block))) => Self::from(block.into_vec()).slice(range),
             Some(Ok(Buffer::Bytes(bytes))) => bytes.slice(range),
             Some(Err(shared)) => match &*shared {
                 Buffer::Bytes(bytes) => bytes.slice(range),

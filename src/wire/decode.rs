@@ -5,7 +5,7 @@ use std::mem;
 use super::batch::{Bodies, Parcel};
 use super::{Framing, IPC_MESSAGE};
 use crate::error::{Error, Result};
-use crate::message::Message;
+use crate::message::{Message, pool};
 
 /// Read buffer of a pipe that has had little to read, in bytes.
 const SMALL: usize = 16 * 1024;
@@ -191,7 +191,7 @@ impl Decoder {
         if len <= data.len() {
             self.next = Next::Buffered { start, len };
         } else if len - data.len() >= DIRECT || self.framing.overhead() + len > SMALL {
-            let mut body = Vec::with_capacity(len.min(self.proven.max(data.len())));
+            let mut body = pool::buffer(len.min(self.proven.max(data.len())));
             body.extend_from_slice(data);
             self.partial = Some((body, len));
             self.taken = 0;
