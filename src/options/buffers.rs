@@ -29,7 +29,8 @@ impl SystemBuffers {
 
 impl EndpointOptions {
     /// Bytes that the system keeps of what was sent until the peer's system has it, 1 to 2^30; it may take another size.
-    /// `None`, the default, leaves it to the system. For all transports but inproc and descriptors.
+    /// `None`, the default, leaves it to the system, and for ipc is twice what that would be. For all transports but inproc
+    /// and descriptors.
     #[must_use]
     pub fn socket_send_buffer(mut self, bytes: impl Into<Option<usize>>) -> Self {
         self.buffers.send = bytes.into();

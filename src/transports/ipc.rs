@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType};
-use socket2::Socket;
+use socket2::{SockRef, Socket};
 
 use super::stream::{self, Plain, stop_listening};
 use super::{Acceptor, Ends, Handshake, Setup, Transport};
 use crate::address::{Address, Credentials};
 use crate::error::{Error, Result};
+use crate::options::EndpointOptions;
 use crate::url::Url;
 use crate::wire::Framing;
 
@@ -32,7 +33,7 @@ impl Transport for Ipc {
 
     fn connect(&self, _: &Url, address: &Address, setup: &Setup) -> Result<Box<dyn Handshake>> {
         let socket = open()?;
-        stream::set_buffers(&socket, &setup.options)?;
+        set_buffers(&socket, &setup.options)?;
         let peer = address.clone();
         match rustix::net::connect(&socket, &kernel_address(address)?) {
             Ok(()) => {}
@@ -129,7 +130,7 @@ impl Acceptor for IpcAcceptor {
         let (socket, _) = self.socket.accept_raw()?;
         socket.set_cloexec(true)?;
         socket.set_nonblocking(true)?;
-        stream::set_buffers(&socket, &setup.options)?;
+        set_buffers(&socket, &setup.options)?;
         let bound = self.bound.clone();
         let ends = move |fd: BorrowedFd<'_>| ends(fd, bound.clone(), Address::Unspecified);
         Ok(stream::handshake(
@@ -244,12 +245,32 @@ pub(super) fn credentials(_: BorrowedFd<'_>) -> Option<Credentials> {
     None
 }
 
+/// Sets how much the system keeps of a connection. What a sender may have under way is twice the system's own unless the
+/// options say: with that little, a fast one waits for its peer many times in a millisecond.
+fn set_buffers(socket: impl AsFd, options: &EndpointOptions) -> io::Result<()> {
+    if options.buffers.send.is_none() {
+        // Linux doubles what it is told, but not what it tells.
+        let socket = SockRef::from(&socket);
+        socket.set_send_buffer_size(socket.send_buffer_size()?)?;
+    }
+    stream::set_buffers(socket, options)
+}
+
 #[cfg(test)]
 mod tests {
-    use socket2::SockRef;
 
     use super::*;
-    use crate::options::EndpointOptions;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn twice_as_much_may_be_under_way_as_the_system_would_have_it() {
+        let socket = open().unwrap();
+        let size = || SockRef::from(&socket).send_buffer_size().unwrap();
+        let own = size();
+        set_buffers(&socket, &EndpointOptions::new()).unwrap();
+        assert!(size() > own, "{} is not more than {own}", size());
+        assert!(size() <= 2 * own);
+    }
 
     #[test]
     fn the_buffers_of_the_system_are_as_large_as_they_are_told_to_be() {
