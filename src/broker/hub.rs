@@ -21,8 +21,10 @@ use super::message::{Message as Letter, MessageType, Status};
 use super::pool::Pool;
 use super::queue::SessionId;
 use super::router::{
-    Credentials, Handler, InTransit, Now, Output, Outputs, OwnHandler, Returned, Router,
+    Credentials, Handler, InTransit, Now, Output, Outputs, OwnHandler, Publication, Returned,
+    Router,
 };
+use super::topics::Subscription;
 use super::wal::{Ticket, WalError};
 use crate::engine::{Core, Deadline, lock};
 use crate::error::{Error, Result};
@@ -345,6 +347,34 @@ impl Hub {
         }
     }
 
+    /// Sends a publication to a subscriber, or has it wait for that.
+    fn publish(
+        &mut self,
+        subscription: &Subscription,
+        publication: &Arc<Publication>,
+        now: Now,
+        shared: &Arc<Shared>,
+        io: &mut dyn Io,
+    ) {
+        let Some(link) = self.links.get_mut(&subscription.session) else {
+            return;
+        };
+        let budget = self.router.budget();
+        if link.is_idle() && link.push_publication(publication, budget, io).is_ok() {
+            return;
+        }
+        match link.publish(subscription, publication.clone()) {
+            None => io.close_pipe(link.pipe, Error::Busy),
+            Some(lost) => {
+                for _ in 0..lost {
+                    let why = crate::protocols::Dropped::SendQueueFull;
+                    io.dropped_on(Some(link.pipe), why);
+                }
+            }
+        }
+        self.flush(subscription.session, now, shared, io);
+    }
+
     fn send(&mut self, out: Outputs, now: Now, shared: &Arc<Shared>, io: &mut dyn Io) {
         for output in out {
             let Some(output) = self.locals.take(output) else {
@@ -372,29 +402,10 @@ impl Hub {
                     link.answer(message, item, self.router.budget());
                     self.flush(session, now, shared, io);
                 }
-                Output::Publish {
-                    subscription,
-                    publication,
-                } => {
-                    let Some(link) = self.links.get_mut(&subscription.session) else {
-                        continue;
-                    };
-                    if link.is_idle()
-                        && let Ok(frame) = link.seal_publication(&publication, 0)
-                    {
-                        link.push(&frame, self.router.budget(), io);
-                        continue;
+                Output::Publish { to, publication } => {
+                    for subscription in to {
+                        self.publish(&subscription, &publication, now, shared, io);
                     }
-                    match link.publish(&subscription, publication) {
-                        None => io.close_pipe(link.pipe, Error::Busy),
-                        Some(lost) => {
-                            for _ in 0..lost {
-                                let why = crate::protocols::Dropped::SendQueueFull;
-                                io.dropped_on(Some(link.pipe), why);
-                            }
-                        }
-                    }
-                    self.flush(subscription.session, now, shared, io);
                 }
                 Output::Call {
                     session,

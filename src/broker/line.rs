@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::crypto::{self, Challenge, Cipher, Fault};
 use super::keys::{Identity, PublicKey};
+use super::wrap::wrap;
 use crate::error::{Error, Result};
 use crate::message::Message;
 
@@ -81,6 +82,14 @@ impl Line {
         match &mut self.cipher {
             None => Ok(plain),
             Some(cipher) => cipher.seal(&plain).map(Bytes::from),
+        }
+    }
+
+    /// Makes the frame for a message that is one in the clear.
+    pub(super) fn seal_frame(&mut self, plain: Message) -> Result<Message, Fault> {
+        match &mut self.cipher {
+            None => Ok(plain),
+            Some(cipher) => cipher.seal(plain.body()).map(wrap),
         }
     }
 

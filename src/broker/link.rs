@@ -168,8 +168,8 @@ impl Link {
             return Some(sealed.map(|frame| (frame, answer.item)));
         }
         let (publication, missed) = self.publications.pop()?;
-        let sealed = self.seal_publication(&publication, missed);
-        Some(sealed.map(|frame| (frame, None)))
+        let frame = publication.frame_after(self.encoding, self.packs_from(), missed);
+        Some(self.line.seal_frame(frame).map(|frame| (frame, None)))
     }
 
     /// The frame for the answer that was being compressed, if it is still to be sent.
@@ -206,17 +206,21 @@ impl Link {
         self.line.seal(plain).map(wrap)
     }
 
-    /// Makes the frame for a publication, of whose subscription so many were dropped before.
-    pub(super) fn seal_publication(
+    /// Puts a publication into the pipe, which must be ready.
+    pub(super) fn push_publication(
         &mut self,
         publication: &Publication,
-        missed: u64,
-    ) -> Result<Envelope, Fault> {
-        let plain = match self.packs_from() {
-            Some(cutoff) => publication.packed(cutoff, missed),
-            None => publication.encoded(self.encoding, missed),
-        };
-        self.line.seal(plain).map(wrap)
+        budget: &Budget,
+        io: &mut dyn Io,
+    ) -> Result<(), Fault> {
+        let frame = publication.frame(self.encoding, self.packs_from());
+        if self.line.is_plain() {
+            self.push(frame, budget, io);
+        } else {
+            let frame = self.line.seal_frame(frame.clone())?;
+            self.push(&frame, budget, io);
+        }
+        Ok(())
     }
 
     fn packs_from(&self) -> Option<usize> {

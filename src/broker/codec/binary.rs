@@ -11,7 +11,6 @@ use crate::broker::message::{
     APPLICATION_JSON, Charset, Fields, Message, MessageSize, MessageType, OCTET_STREAM, Status,
     TEXT_PLAIN,
 };
-use crate::message::pool;
 
 /// The first byte. The high half says that this is the binary encoding, the low half is the version.
 pub(super) const VERSION_1: u8 = 0xb1;
@@ -71,7 +70,7 @@ pub(super) fn head(message: &Message) -> Vec<u8> {
 fn begin(message: &Message, unpacked: Option<i64>, payload: usize) -> Vec<u8> {
     let fields = fields_length(message, unpacked);
     let length = FIXED + length_of_length(fields) + fields;
-    let mut out = pool::buffer(length + payload);
+    let mut out = Vec::with_capacity(length + payload);
     out.push(VERSION_1);
     out.push(flags(message));
     out.push(message.kind().code());

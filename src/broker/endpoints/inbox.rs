@@ -15,7 +15,7 @@ use crate::broker::budget::Charge;
 use crate::broker::message::Message as Letter;
 use crate::broker::queue::SessionId;
 use crate::broker::router::{Handler, InTransit, Output, Publication};
-use crate::broker::topics::Outbox;
+use crate::broker::topics::{Outbox, Subscription};
 use crate::engine::{Deadline, lock};
 
 /// The place where the broker leaves what is for an endpoint.
@@ -183,7 +183,7 @@ impl Locals {
         }
         let inbox = match &output {
             Output::Answer { session, .. } => self.0.get(session),
-            Output::Publish { subscription, .. } => self.0.get(&subscription.session),
+            Output::Publish { .. } => return self.publish(output),
             Output::Call {
                 handler: Handler::Workers(inbox),
                 ..
@@ -197,7 +197,38 @@ impl Locals {
     }
 }
 
+impl Locals {
+    /// Leaves a publication with those of its subscribers that are endpoints.
+    fn publish(&self, mut output: Output) -> Option<Output> {
+        if let Output::Publish { to, publication } = &mut output {
+            to.retain(|subscription| {
+                let inbox = self.0.get(&subscription.session);
+                !inbox.is_some_and(|inbox| inbox.publish(subscription, publication))
+            });
+            if to.is_empty() {
+                return None;
+            }
+        }
+        Some(output)
+    }
+}
+
 impl Inbox {
+    /// Takes a publication, unless nobody will fetch it.
+    fn publish(&self, subscription: &Subscription, publication: &Arc<Publication>) -> bool {
+        let mut state = lock(&self.0);
+        if state.closed {
+            return false;
+        }
+        let bytes = publication.bytes();
+        // What the oldest gives way to is what a subscriber that is slow gets.
+        let _ = state
+            .publications
+            .push(subscription, publication.clone(), bytes);
+        state.waker.take().into_iter().for_each(Waker::wake);
+        true
+    }
+
     fn put(&self, output: Output) -> Option<Output> {
         let mut state = lock(&self.0);
         if state.closed {
@@ -221,14 +252,6 @@ impl Inbox {
                     waker.wake();
                 }
                 return None;
-            }
-            // What the oldest gives way to is what a subscriber that is slow gets.
-            Output::Publish {
-                subscription,
-                publication,
-            } => {
-                let bytes = publication.bytes();
-                let _ = state.publications.push(&subscription, publication, bytes);
             }
             Output::Call {
                 session,

@@ -126,9 +126,9 @@ pub(super) enum Output {
         message: Message,
         item: Option<InTransit>,
     },
-    /// Put a publication into a subscriber's outbox.
+    /// Put a publication into the outboxes of subscribers.
     Publish {
-        subscription: topics::Subscription,
+        to: Vec<topics::Subscription>,
         publication: Arc<Publication>,
     },
     /// Run a function, and tell the router what it gave.

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
-
 use super::{Answered, Now, Output, Outputs, Router, refused};
 use crate::broker::auth::Action;
 use crate::broker::budget::Charge;
@@ -11,14 +9,16 @@ use crate::broker::codec::{Encoding, encode, encode_packed};
 use crate::broker::message::{Message, MessageType, Status};
 use crate::broker::queue::SessionId;
 use crate::broker::topics::{Overflow, Pattern, Policy, TopicError};
+use crate::broker::wrap::wrap;
+use crate::message::Message as Envelope;
 
 /// A message for subscribers, encoded once for all of them.
 #[derive(Debug)]
 pub(in crate::broker) struct Publication {
     message: Message,
-    binary: OnceLock<Bytes>,
-    json: OnceLock<Bytes>,
-    packed: OnceLock<Bytes>,
+    binary: OnceLock<Envelope>,
+    json: OnceLock<Envelope>,
+    packed: OnceLock<Envelope>,
     bytes: usize,
     _charge: Charge,
 }
@@ -39,43 +39,38 @@ impl Publication {
         &self.message
     }
 
-    /// As bytes, for a subscriber that has missed so many before this one.
-    pub(in crate::broker) fn encoded(&self, encoding: Encoding, missed: u64) -> Bytes {
-        if let Some(message) = self.after(missed) {
-            return encode(&message, encoding);
-        }
-        let place = match encoding {
-            Encoding::Json => &self.json,
-            _ => &self.binary,
+    /// As it is sent in the clear. `cutoff` is from which length on payloads are compressed, for one that reads gzip; it
+    /// is the same for all of them.
+    pub(in crate::broker) fn frame(&self, encoding: Encoding, cutoff: Option<usize>) -> &Envelope {
+        let place = match (cutoff, encoding) {
+            (Some(_), _) => &self.packed,
+            (None, Encoding::Json) => &self.json,
+            (None, _) => &self.binary,
         };
-        place
-            .get_or_init(|| encode(&self.message, encoding))
-            .clone()
+        place.get_or_init(|| frame(&self.message, encoding, cutoff))
     }
 
-    /// With the number that is missed, if any are, and if there is room for it.
-    fn after(&self, missed: u64) -> Option<Message> {
+    /// The same, for a subscriber that has missed so many before this one, if there is room for the number.
+    pub(in crate::broker) fn frame_after(
+        &self,
+        encoding: Encoding,
+        cutoff: Option<usize>,
+        missed: u64,
+    ) -> Envelope {
         let counted = || {
             self.message
                 .clone()
                 .with_header("missed", &missed.to_string())
         };
-        (missed > 0).then(counted)?.ok()
+        match (missed > 0).then(counted) {
+            Some(Ok(message)) => frame(&message, encoding, cutoff),
+            _ => self.frame(encoding, cutoff).clone(),
+        }
     }
 
     /// How long it is in the binary encoding.
     pub(in crate::broker) fn bytes(&self) -> usize {
         self.bytes
-    }
-
-    /// As [`encoded`](Self::encoded), for one that reads gzip. The cutoff is the same for all of them.
-    pub(in crate::broker) fn packed(&self, cutoff: usize, missed: u64) -> Bytes {
-        if let Some(message) = self.after(missed) {
-            return encode_packed(&message, cutoff);
-        }
-        self.packed
-            .get_or_init(|| encode_packed(&self.message, cutoff))
-            .clone()
     }
 }
 
@@ -115,14 +110,10 @@ impl Router {
         self.stats.published += 1;
         let count = subscriptions.len();
         self.stats.delivered += count as u64;
-        out.extend(
-            subscriptions
-                .into_iter()
-                .map(|subscription| Output::Publish {
-                    subscription,
-                    publication: publication.clone(),
-                }),
-        );
+        out.push(Output::Publish {
+            to: subscriptions,
+            publication,
+        });
         let answer = request.reply(Status::Ok, "");
         Ok(Some(
             answer
@@ -160,7 +151,7 @@ impl Router {
             !kept.message.is_expired(now.ms) && self.may(session, Action::Subscribe, topic)
         });
         out.extend(retained.map(|(_, publication)| Output::Publish {
-            subscription,
+            to: vec![subscription],
             publication,
         }));
         Ok(Some(request.reply(Status::Ok, "")))
@@ -177,6 +168,13 @@ impl Router {
             .map_err(|error| refusal(name, error))?;
         Ok(Some(request.reply(Status::Ok, "")))
     }
+}
+
+fn frame(message: &Message, encoding: Encoding, cutoff: Option<usize>) -> Envelope {
+    wrap(match cutoff {
+        Some(cutoff) => encode_packed(message, cutoff),
+        None => encode(message, encoding),
+    })
 }
 
 /// A publication as subscribers get it.
