@@ -11,6 +11,7 @@ mod listener;
 #[cfg(all(test, wirebird_loom))]
 mod models;
 mod operation;
+mod output;
 mod park;
 mod pipe;
 mod pipes;
