@@ -23,6 +23,7 @@ impl Core {
         mut now: bool,
     ) -> Guard<'a> {
         loop {
+            let count = state.world.pipes.len();
             let Some(pipe) = state.world.pipes.get_mut(id) else {
                 return state;
             };
@@ -33,7 +34,7 @@ impl Core {
             }
             if tx.writing
                 || tx.blocked
-                || !(now || tx.wants_write())
+                || !(now || tx.wants_write(count))
                 || (idle && (tx.dead || !pipe.connection.owes()))
             {
                 return state;

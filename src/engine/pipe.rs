@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::endpoint::Endpoint;
+use super::spin::DIRECT_PIPES;
 use super::stats::DropStats;
 use crate::address::{Address, Credentials};
 use crate::error::Error;
@@ -21,8 +22,10 @@ const BATCH_LIMIT: usize = 256 * 1024;
 /// The same within a process: what the other end works off before a sender stops looking for room and sleeps.
 const LOCAL_LIMIT: usize = 16 * 1024;
 const LOCAL_WRITE: usize = 4 * 1024;
-/// Bytes at which a batch that is held back is written by the sender itself.
-const BATCH_WRITE: usize = 64 * 1024;
+/// Bytes at which a batch that is held back is written by the sender itself, for a socket with few pipes and with many:
+/// those of many together leave the processor's cache.
+const BATCH_WRITE: usize = 128 * 1024;
+const BATCH_WRITE_OF_MANY: usize = 64 * 1024;
 /// Writes in a row that came close together, before output is held back to be batched.
 const STREAK: u8 = 8;
 /// Messages between two flushes by the reactor below which output is no longer held back.
@@ -117,7 +120,7 @@ pub(super) struct Tx {
 
 /// Whether messages follow each other so closely that writing each by itself costs more than half of the sender's
 /// time, be it to this pipe alone or to all pipes of the socket in turn, and without anything coming back. Then they
-/// are held back until there are [`BATCH_WRITE`] bytes or the reactor flushes them.
+/// are held back until there are [`BATCH_WRITE`] bytes, or fewer for many pipes, or the reactor flushes them.
 #[derive(Default)]
 pub(super) struct Pace {
     pub(super) batching: bool,
@@ -223,15 +226,18 @@ impl Tx {
         !self.dead && self.filling.len() + self.outstanding < limit
     }
 
-    /// Whether there is something to write now that nobody writes yet, and that is not held back to be batched.
+    /// Whether there is something to write now that nobody writes yet, and that is not held back to be batched. The socket
+    /// has so many `pipes`.
     #[inline]
-    pub(super) fn wants_write(&self) -> bool {
+    pub(super) fn wants_write(&self, pipes: usize) -> bool {
         if self.writing || self.blocked {
             return false;
         }
         match &self.demand {
             Some(demand) => demand.offer() || self.filling.len() >= LOCAL_WRITE,
-            None => !self.pace.batching || self.filling.len() >= BATCH_WRITE,
+            None if !self.pace.batching => true,
+            None if pipes <= DIRECT_PIPES => self.filling.len() >= BATCH_WRITE,
+            None => self.filling.len() >= BATCH_WRITE_OF_MANY,
         }
     }
 

@@ -137,6 +137,7 @@ impl World {
 impl Io for World {
     #[inline]
     fn push(&mut self, id: PipeId, message: &Message) -> bool {
+        let count = self.pipes.len();
         let Some(pipe) = self.pipes.get_mut(id) else {
             return false;
         };
@@ -145,7 +146,7 @@ impl Io for World {
         let tx = &mut pipe.tx;
         tx.filling.push(message);
         tx.pace.message();
-        if tx.wants_write() && !tx.dirty {
+        if tx.wants_write(count) && !tx.dirty {
             tx.dirty = true;
             self.dirty.push(id);
             self.busy = true;
