@@ -48,7 +48,7 @@ fn is_since_4_18(release: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::{Read, Write};
     use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
@@ -57,8 +57,9 @@ mod tests {
 
     use super::*;
 
-    fn is_readable(stream: &TcpStream, within: i64) -> bool {
-        let mut fds = [PollFd::new(stream, PollFlags::IN)];
+    /// Whether a descriptor is readable within so many seconds.
+    pub(crate) fn is_readable(fd: impl AsFd, within: i64) -> bool {
+        let mut fds = [PollFd::new(&fd, PollFlags::IN)];
         let timeout = Timespec {
             tv_sec: within,
             tv_nsec: 0,

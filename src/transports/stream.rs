@@ -406,9 +406,8 @@ mod tests {
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};
 
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
     use super::*;
+    use crate::sys::arrivals::tests::is_readable;
 
     fn pair() -> (Stream<Plain>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -421,15 +420,6 @@ mod tests {
         (stream, peer)
     }
 
-    fn is_readable(stream: &Stream<Plain>, seconds: i64) -> bool {
-        let mut fds = [PollFd::new(&stream.stream.fd, PollFlags::IN)];
-        let timeout = Timespec {
-            tv_sec: seconds,
-            tv_nsec: 0,
-        };
-        poll(&mut fds, Some(&timeout)).unwrap() == 1
-    }
-
     #[test]
     fn all_that_a_long_message_lacks_is_told_of_after_each_read() {
         const LENGTH: usize = 900_000;
@@ -440,7 +430,7 @@ mod tests {
         let (first, rest) = frame.split_at(100_000);
         peer.write_all(first).unwrap();
         while decoder.expected() != LENGTH + size_of::<u64>() - first.len() {
-            assert!(is_readable(&stream, 10));
+            assert!(is_readable(stream.stream.fd(), 10));
             let _ = stream.recv(&mut decoder, Otherwise::Waits).unwrap();
         }
         std::thread::scope(|scope| {
@@ -448,7 +438,7 @@ mod tests {
             // Not all that is there is read at once: memory is given to a message as it comes.
             while decoder.expected() > 0 {
                 assert!(
-                    is_readable(&stream, 10),
+                    is_readable(stream.stream.fd(), 10),
                     "{} are missing",
                     decoder.expected()
                 );
@@ -457,6 +447,6 @@ mod tests {
         });
         assert!(decoder.ready().unwrap());
         peer.write_all(&[0]).unwrap();
-        assert!(is_readable(&stream, 10), "the next message");
+        assert!(is_readable(stream.stream.fd(), 10), "the next message");
     }
 }
