@@ -226,6 +226,57 @@ mod tests {
         core.close().unwrap();
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn what_was_read_and_not_decrypted_is_decrypted_though_a_thread_attends() {
+        use crate::protocols::pull::Pull;
+        use crate::sys::poller::Event;
+        use crate::tls::{TlsAuth, TlsConfig};
+        use crate::transports::Otherwise;
+        use crate::{EndpointOptions, Push};
+
+        let own = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let papers = TlsConfig::new()
+            .certificate(own.cert.pem(), own.signing_key.serialize_pem())
+            .unwrap();
+        let options = EndpointOptions::new().tls(papers);
+        let options = SocketOptions::new().endpoint(options);
+        let core = Core::new(Box::new(Pull::new()), false, &options).unwrap();
+        let listener = Listening::new(&core, "tls+tcp://127.0.0.1:0").unwrap();
+        listener.start().unwrap();
+        let trusting = EndpointOptions::new().tls(TlsConfig::new().auth(TlsAuth::None));
+        let push = Push::with_options(&SocketOptions::new().endpoint(trusting)).unwrap();
+        push.dial(&listener.url().to_string()).unwrap();
+        core.wait_for_peers(1, SOON).unwrap();
+
+        let (woken, mut message) = (Arc::new(Woken::default()), Message::new());
+        let waker = Waker::from(woken.clone());
+        let attended = eventually_attending(&core);
+        let (id, connection, _) = &attended[0];
+        assert!(matches!(
+            core.poll_recv(CtxId::SOCKET, OpId(1), &mut message, &waker),
+            Ok(false)
+        ));
+        push.send(vec![7; 200_000]).unwrap();
+        eventually("a part", || {
+            let mut state = core.lock();
+            let rx = &mut state.world.pipes.get_mut(*id).unwrap().rx;
+            let _ = connection.recv(&mut rx.decoder, Otherwise::Waits);
+            connection.has_arrivals()
+        });
+        // The reactor had begun to read before the thread attended, and goes on.
+        let event = Event {
+            key: 0,
+            readable: true,
+            writable: false,
+            hangup: false,
+        };
+        eventually("the rest", || !core.pipe_ready(*id, event));
+        eventually("a wake-up", || woken.0.load(Ordering::SeqCst));
+        core.end_attending(attended, &[false], None);
+        core.close().unwrap();
+    }
+
     /// Begins to attend once the event that tells of a new pipe has been seen.
     fn eventually_attending(core: &Core) -> Attended {
         let until = Instant::now() + SOON;

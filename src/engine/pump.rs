@@ -41,7 +41,8 @@ impl Core {
         if let Some(pipe) = state.world.pipes.get_mut(id) {
             pipe.rx.readable |= event.readable;
             pipe.rx.hangup |= event.hangup;
-            if pipe.attended && !event.hangup && !event.writable {
+            let untold = pipe.connection.has_arrivals();
+            if pipe.attended && !(event.hangup || event.writable || untold) {
                 state.world.list_readable(id);
                 return false;
             }
@@ -177,9 +178,6 @@ impl Core {
                 break;
             }
             if once && (progress || !missed) {
-                if pipe.rx.readable {
-                    state.world.unread.push(id);
-                }
                 break;
             }
             if !(pipe.rx.readable || missed) || ends.is_some_and(|at| Instant::now() >= at) {
@@ -234,6 +232,9 @@ impl Core {
                 self.await_room(&mut state.world, id);
             }
             progress |= self.announce(&mut state, id);
+        }
+        if once && state.world.has_rest(id) {
+            state.world.unread.push(id);
         }
         state.world.list_readable(id);
         (state, progress)

@@ -57,8 +57,8 @@ pub(super) struct WebConnection {
     output: Mutex<Output>,
     /// The longest message accepted.
     limit: AtomicUsize,
-    /// Something came with the handshake and was not looked at.
-    early: AtomicBool,
+    /// Something came that no event tells of: with the handshake, or an end behind messages.
+    untold: AtomicBool,
     /// A frame that is no message waits to be written.
     owing: AtomicBool,
     /// Ticks since something came.
@@ -112,7 +112,7 @@ impl WebConnection {
             terse,
             ping: setup.options.ws_ping,
             limit: AtomicUsize::new(setup.recv_max),
-            early: AtomicBool::new(!early.is_empty()),
+            untold: AtomicBool::new(!early.is_empty()),
             input: Mutex::new(Input {
                 assembler: Assembler::new(server, setup.recv_max),
                 early,
@@ -161,7 +161,7 @@ impl WebConnection {
             .set_limit(self.limit.load(Ordering::Relaxed));
         let early = mem::take(&mut input.early);
         let (fed, more) = if !early.is_empty() {
-            self.early.store(false, Ordering::Relaxed);
+            self.untold.store(false, Ordering::Relaxed);
             *raw = early;
             (input.assembler.feed(raw, parcel), true)
         } else if let Some(body) = input.assembler.space() {
@@ -309,7 +309,10 @@ impl Connection for WebConnection {
                 more = may_be;
                 if !scratch.parcel.is_empty() {
                     decoder.unpack(&mut scratch.parcel);
-                    more |= input.end.is_some();
+                    if input.end.is_some() {
+                        self.untold.store(true, Ordering::Relaxed);
+                        more = true;
+                    }
                     return Ok(Received::Some { more });
                 }
             }
@@ -327,7 +330,7 @@ impl Connection for WebConnection {
     }
 
     fn has_arrivals(&self) -> bool {
-        self.early.load(Ordering::Relaxed) || self.stream.has_unread()
+        self.untold.load(Ordering::Relaxed) || self.stream.has_unread()
     }
 
     fn reads_on(&self) -> bool {
