@@ -5,6 +5,7 @@
 //! is in a reference-counted buffer that clones share, and that is copied when it is edited while shared.
 
 use std::fmt;
+use std::mem;
 use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -20,8 +21,7 @@ use pool::Block;
 
 /// Longest body, in bytes, that needs no allocation.
 const INLINE: usize = AREA - HEADER_ROOM;
-/// Size of a message's own area. With it a message is two cache lines, and the parts of it that are copied together
-/// begin at multiples of 16 bytes.
+/// Size of a message's own area. With it a message is two cache lines.
 const AREA: usize = 96;
 /// Where an inline body begins: room for a pipe number and a request number, and some, in front of it.
 const HEADER_ROOM: usize = 16;
@@ -56,10 +56,17 @@ pub struct Message {
     len: usize,
     pipe: Option<PipeId>,
     /// The header's place in the area, before that of an inline body.
-    header_start: u8,
-    header_end: u8,
+    header_start: u16,
+    header_end: u16,
     area: [u8; AREA],
 }
+
+// A message is moved in parts of 16 bytes. If those were not the ones in which its body was written, the processor
+// would wait for the writes.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!((mem::offset_of!(Message, area) + HEADER_ROOM).is_multiple_of(16));
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Message>() == 128);
 
 /// A body too long for the area.
 enum Buffer {
@@ -468,8 +475,8 @@ impl Message {
 
     #[inline]
     fn set_header(&mut self, start: usize, end: usize) {
-        // Both are places in the area, which has fewer than 256.
-        (self.header_start, self.header_end) = (start as u8, end as u8);
+        // Both are places in the area, which are few.
+        (self.header_start, self.header_end) = (start as u16, end as u16);
     }
 
     /// Makes room for a header that is `count` bytes longer; returns where it is to begin.
@@ -537,8 +544,8 @@ impl Default for Message {
             start: HEADER_ROOM,
             len: 0,
             pipe: None,
-            header_start: HEADER_ROOM as u8, // below 256
-            header_end: HEADER_ROOM as u8,
+            header_start: HEADER_ROOM as u16, // 16
+            header_end: HEADER_ROOM as u16,
             area: [0; AREA],
         }
     }

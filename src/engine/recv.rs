@@ -20,12 +20,42 @@ impl Core {
         own: &Timeouts,
     ) -> Result<()> {
         let mut state = self.lock();
-        let (op, otherwise) = match patience {
-            Patience::Try => (OpId::TRY, Otherwise::GivesUp),
-            _ if self.spin.expects_to_sleep() => (state.next_op(), Otherwise::Waits),
-            _ => (state.next_op(), Otherwise::TriesAgain),
+        let op = match patience {
+            Patience::Try => OpId::TRY,
+            _ => state.next_op(),
         };
-        let (state, received) = self.recv_now(state, ctx, op, message, otherwise);
+        // Outcomes go their own ways at once: to merge them first, an error's room is copied for each message.
+        match state.take(ctx, op, message) {
+            Ok(true) => {
+                self.spin.found(true);
+                self.finish(state);
+                Ok(())
+            }
+            Ok(false) => self.recv_next(state, ctx, op, message, patience, own),
+            Err(error) => {
+                self.spin.found(true);
+                self.finish(state);
+                Err(error)
+            }
+        }
+    }
+
+    /// The rest of a receive that found nothing in memory.
+    fn recv_next<'a>(
+        &'a self,
+        state: Guard<'a>,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        patience: Patience,
+        own: &Timeouts,
+    ) -> Result<()> {
+        let otherwise = match patience {
+            Patience::Try => Otherwise::GivesUp,
+            _ if self.spin.expects_to_sleep() => Otherwise::Waits,
+            _ => Otherwise::TriesAgain,
+        };
+        let (state, received) = self.look(state, ctx, op, message, otherwise);
         self.spin.found(!matches!(received, Ok(false)));
         match received {
             Ok(false) => self.recv_slowly(state, ctx, op, message, patience, own),
@@ -163,26 +193,45 @@ impl Core {
         message: &mut Message,
         otherwise: Otherwise,
     ) -> (Guard<'a>, Result<bool>) {
-        state.pull.active = true;
-        state.pull.attempts += 1;
-        let mut last = false;
+        match state.take(ctx, op, message) {
+            Ok(false) => self.look(state, ctx, op, message, otherwise),
+            received => (self.settle(state), received),
+        }
+    }
+
+    /// Reads from the pipes until there is something to receive.
+    fn look<'a>(
+        &'a self,
+        mut state: Guard<'a>,
+        ctx: CtxId,
+        op: OpId,
+        message: &mut Message,
+        otherwise: Otherwise,
+    ) -> (Guard<'a>, Result<bool>) {
         loop {
-            if state.phase != Phase::Open {
-                return (state, Err(Error::Closed));
-            }
-            let State { machine, world, .. } = &mut *state;
-            match machine.recv(ctx, op, message, world) {
-                Ok(false) if last => return (state, Ok(false)),
-                Ok(false) => {
-                    let progress;
-                    (state, progress) = self.pump_for_receiver(state, otherwise);
-                    // While this thread read one pipe, another may have delivered from a second and found nobody to
-                    // wake, or closed the socket.
-                    last = !progress;
-                }
+            let progress;
+            (state, progress) = self.pump_for_receiver(state, otherwise);
+            // While this thread read one pipe, another may have delivered from a second and found nobody to wake, or
+            // closed the socket.
+            match state.take(ctx, op, message) {
+                Ok(false) if progress => {}
+                Ok(false) => return (state, Ok(false)),
                 received => return (self.settle(state), received),
             }
         }
+    }
+}
+
+impl State {
+    /// Receives what is in memory. Returns whether there was something.
+    #[inline]
+    fn take(&mut self, ctx: CtxId, op: OpId, message: &mut Message) -> Result<bool> {
+        self.pull.active = true;
+        self.pull.attempts += 1;
+        if self.phase != Phase::Open {
+            return Err(Error::Closed);
+        }
+        self.machine.recv(ctx, op, message, &mut self.world)
     }
 }
 

@@ -436,7 +436,7 @@ proptest! {
                 }
                 Edit::Fork => {
                     let clone = message.clone();
-                    forks.push((std::mem::replace(&mut message, clone), model.clone()));
+                    forks.push((mem::replace(&mut message, clone), model.clone()));
                 }
                 Edit::ThroughVec => {
                     message = Vec::from(message).into();
