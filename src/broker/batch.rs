@@ -15,7 +15,7 @@ use std::fmt;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::codec::{DecodeError, Encoding, decode_within, encode};
+use super::codec::{DecodeError, Encoding, append, append_as_response, decode_apart, encode};
 use super::error::Result as BrokerResult;
 use super::json::{JsonError, Reader, Token};
 use super::message::{
@@ -24,6 +24,8 @@ use super::message::{
 
 /// Most messages or tokens in a batch.
 pub(super) const MOST: usize = 1000;
+/// What most messages have around their payload in a batch, in bytes.
+const AROUND: usize = 128;
 
 /// Why a payload is no batch.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,45 +90,57 @@ impl Message {
 }
 
 /// The payload that carries these messages.
-pub(super) fn pack<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Bytes {
-    let mut payload = Vec::new();
+pub(super) fn pack(messages: &[Message]) -> Bytes {
+    packed(messages, append)
+}
+
+/// What `append` writes for each message, behind its length.
+fn packed(messages: &[Message], append: impl Fn(&Message, &mut Vec<u8>)) -> Bytes {
+    const LENGTH: usize = size_of::<u32>();
+    let sizes = messages
+        .iter()
+        .map(|message| message.payload_binary().len() + AROUND);
+    let mut payload = Vec::with_capacity(sizes.sum());
     for message in messages {
-        let bytes = encode(message, Encoding::Binary);
+        let start = payload.len() + LENGTH;
+        payload.extend_from_slice(&[0; LENGTH]);
+        append(message, &mut payload);
         // No message is near that long.
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        payload.extend_from_slice(&length.to_be_bytes());
-        payload.extend_from_slice(&bytes);
+        let length = u32::try_from(payload.len() - start).unwrap_or(u32::MAX);
+        payload[start - LENGTH..start].copy_from_slice(&length.to_be_bytes());
     }
     payload.into()
 }
 
-fn pack_json<'a>(messages: impl IntoIterator<Item = &'a Message>) -> Bytes {
+fn packed_json(messages: &[Message]) -> Bytes {
     let mut payload = Vec::from(b"[");
-    for (at, message) in messages.into_iter().enumerate() {
+    for (at, message) in messages.iter().enumerate() {
         if at > 0 {
             payload.push(b',');
         }
-        payload.extend_from_slice(&encode(message, Encoding::Json));
+        let answer = message.clone().into_response(message.id(), Status::Ok);
+        payload.extend_from_slice(&encode(&answer, Encoding::Json));
     }
     payload.push(b']');
     payload.into()
 }
 
-/// The answer to a request with this id that carries messages, as they are in this encoding.
-pub(super) fn answer<'a>(
-    id: Uuid,
-    messages: impl IntoIterator<Item = &'a Message>,
-    encoding: Encoding,
-) -> Message {
+/// The answer to a request with this id that carries messages, each as an answer under its own id, as they are in this
+/// encoding.
+pub(super) fn answer(id: Uuid, messages: &[Message], encoding: Encoding) -> Message {
     let mut fields = Fields::new(id, now_ms());
     (fields.kind, fields.status) = (MessageType::Response, Status::Ok);
     fields.oneway = true;
     match encoding {
-        Encoding::Binary => fields.payload = pack(messages),
+        Encoding::Binary => {
+            fields.payload = packed(messages, |message, out| {
+                append_as_response(message, Status::Ok, out);
+            });
+        }
         Encoding::Json => {
             fields.mimetype = Cow::Borrowed(APPLICATION_JSON);
             fields.charset = Some(Charset::Utf8);
-            fields.payload = pack_json(messages);
+            fields.payload = packed_json(messages);
         }
     }
     Message::from_fields(fields)
@@ -141,7 +155,7 @@ pub(super) fn unpack(message: &Message) -> Result<Vec<Message>, BatchError> {
             return Err(BatchError::TooMany);
         }
         // The batch may be compressed, but what is in it may not: together it could become too long.
-        let decoded = decode_within(Bytes::copy_from_slice(bytes), 0);
+        let decoded = decode_apart(bytes);
         let (message, _) = decoded.map_err(|error| BatchError::Message(number, error))?;
         messages.push(message);
         Ok(())

@@ -16,7 +16,10 @@ use bytes::Bytes;
 
 pub use error::{DecodeError, DecodeFault};
 
-use super::message::{Message, MessageSize};
+use super::message::{Message, MessageSize, Status};
+
+/// Makes a payload of what stands for it in the input as it is.
+type Keep<'a> = dyn Fn(&[u8]) -> Bytes + 'a;
 
 /// The longest payload that any broker takes, in bytes.
 pub(super) const MAX_PAYLOAD: usize = 250 << 20;
@@ -51,6 +54,17 @@ pub fn encode(message: &Message, encoding: Encoding) -> Bytes {
         Encoding::Binary => binary::encode(message),
         Encoding::Json => json::encode(message),
     }
+}
+
+/// Writes a message in the binary encoding at the end of `out`.
+pub(super) fn append(message: &Message, out: &mut Vec<u8>) {
+    binary::append(message, out);
+}
+
+/// Writes a message in the binary encoding at the end of `out`, as what [`Message::into_response`] makes of it under its
+/// own id.
+pub(super) fn append_as_response(message: &Message, status: Status, out: &mut Vec<u8>) {
+    binary::append_as_response(message, status, out);
 }
 
 /// Writes a message in the binary encoding, with its payload in gzip if that is at least `cutoff` bytes long and becomes
@@ -100,10 +114,21 @@ pub(super) fn decode_within(
     bytes: Bytes,
     longest: usize,
 ) -> Result<(Message, Encoding), DecodeError> {
+    read(&bytes, longest, &|payload| bytes.slice_ref(payload))
+}
+
+/// As [`decode`], with memory of its own for the payload, which must not be compressed.
+pub(super) fn decode_apart(bytes: &[u8]) -> Result<(Message, Encoding), DecodeError> {
+    read(bytes, 0, &Bytes::copy_from_slice)
+}
+
+fn read(bytes: &[u8], longest: usize, keep: &Keep<'_>) -> Result<(Message, Encoding), DecodeError> {
     match bytes.first() {
         None => Err(DecodeError::new(DecodeFault::Empty, None)),
-        Some(b'{' | b' ' | b'\t' | b'\n' | b'\r') => Ok((json::decode(&bytes)?, Encoding::Json)),
-        Some(&binary::VERSION_1) => Ok((binary::decode(&bytes, longest)?, Encoding::Binary)),
+        Some(b'{' | b' ' | b'\t' | b'\n' | b'\r') => {
+            Ok((json::decode(bytes, keep)?, Encoding::Json))
+        }
+        Some(&binary::VERSION_1) => Ok((binary::decode(bytes, longest, keep)?, Encoding::Binary)),
         Some(&version @ 0xb0..=0xbf) => {
             let fault = DecodeFault::UnsupportedVersion(version & 0x0f);
             Err(DecodeError::new(fault, Some(Encoding::Binary)))

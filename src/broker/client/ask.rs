@@ -47,7 +47,10 @@ pub(in crate::broker) fn poll_leased(
 
 /// A request that offers several messages, which are only what they say themselves.
 pub(super) fn offer_all(queue: &str, messages: &[Message], wait: Duration) -> Result<Message> {
-    let bare = |message: &Message| message.clone().addressed_to(MessageType::Null, None);
+    let bare = |message: &Message| match (message.kind(), message.destination()) {
+        (MessageType::Null, None) => Ok(message.clone()),
+        _ => message.clone().addressed_to(MessageType::Null, None),
+    };
     let bare: Vec<Message> = messages.iter().map(bare).collect::<Result<_, _>>()?;
     let durable = messages.iter().any(Message::is_durable);
     let ask = Message::binary(None, "", OCTET_STREAM, batch::pack(&bare))?.with_durable(durable);

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{DecodeError, DecodeFault, Encoding, gzip};
+use super::{DecodeError, DecodeFault, Encoding, Keep, gzip};
 use crate::broker::message::{
     APPLICATION_JSON, Charset, Fields, Message, MessageSize, MessageType, OCTET_STREAM, Status,
     TEXT_PLAIN,
@@ -40,8 +40,30 @@ const UNPACKED: u8 = 10;
 /// Fields from here on may be passed over by those who do not know them.
 const OPTIONAL: u8 = 128;
 
+/// Where the encoding has the flags, the type and the status.
+const FLAGS_AT: usize = 1;
+const TYPE_AT: usize = 2;
+const STATUS_AT: usize = 3;
+
 pub(super) fn encode(message: &Message) -> Bytes {
     write(message, None, message.payload_binary())
+}
+
+/// At the end of `out`.
+pub(super) fn append(message: &Message, out: &mut Vec<u8>) {
+    let payload = message.payload_binary();
+    begin(message, None, payload.len(), out);
+    out.extend_from_slice(payload);
+}
+
+/// As what [`Message::into_response`] makes of it under its own id.
+pub(super) fn append_as_response(message: &Message, status: Status, out: &mut Vec<u8>) {
+    let at = out.len();
+    append(message, out);
+    let fixed = &mut out[at..];
+    fixed[FLAGS_AT] |= ONEWAY;
+    fixed[TYPE_AT] = MessageType::Response.code();
+    fixed[STATUS_AT] = status.code();
 }
 
 /// With the payload in gzip, if that makes it shorter.
@@ -56,34 +78,36 @@ pub(super) fn encode_packed(message: &Message) -> Bytes {
 
 /// `unpacked` is the length of the payload if this one is compressed.
 fn write(message: &Message, unpacked: Option<i64>, payload: &[u8]) -> Bytes {
-    let mut out = begin(message, unpacked, payload.len());
+    let mut out = Vec::new();
+    begin(message, unpacked, payload.len(), &mut out);
     out.extend_from_slice(payload);
     out.into()
 }
 
 /// What comes before the payload.
 pub(super) fn head(message: &Message) -> Vec<u8> {
-    begin(message, None, 0)
+    let mut out = Vec::new();
+    begin(message, None, 0, &mut out);
+    out
 }
 
-/// Writes what comes before the payload, and leaves room for that.
-fn begin(message: &Message, unpacked: Option<i64>, payload: usize) -> Vec<u8> {
+/// Writes what comes before the payload, and makes room for that.
+fn begin(message: &Message, unpacked: Option<i64>, payload: usize, out: &mut Vec<u8>) {
     let fields = fields_length(message, unpacked);
     let length = FIXED + length_of_length(fields) + fields;
-    let mut out = Vec::with_capacity(length + payload);
+    out.reserve(length + payload);
     out.push(VERSION_1);
     out.push(flags(message));
     out.push(message.kind().code());
     out.push(message.status().code());
     out.extend_from_slice(message.id().as_bytes());
     out.extend_from_slice(&message.timestamp().to_be_bytes());
-    put_length(&mut out, fields);
+    put_length(out, fields);
     each_field(message, unpacked, |tag, value| {
         out.push(tag);
-        put_length(&mut out, value.len());
+        put_length(out, value.len());
         out.extend_from_slice(value);
     });
-    out
 }
 
 pub(super) fn size(message: &Message) -> MessageSize {
@@ -199,17 +223,21 @@ pub(super) fn unpacked_length(bytes: &[u8]) -> Option<u64> {
 }
 
 /// `longest` is how long a payload may become that is compressed.
-pub(super) fn decode(bytes: &Bytes, longest: usize) -> Result<Message, DecodeError> {
+pub(super) fn decode(
+    bytes: &[u8],
+    longest: usize,
+    keep: &Keep<'_>,
+) -> Result<Message, DecodeError> {
     let id = bytes
         .get(4..20)
         .and_then(|id| Uuid::from_slice(id).ok())
         .filter(|id| !id.is_nil());
-    read(bytes, longest)
+    read(bytes, longest, keep)
         .map(Message::from_fields)
         .map_err(|fault| DecodeError::new(fault, Some(Encoding::Binary)).with_id(id))
 }
 
-fn read(bytes: &Bytes, longest: usize) -> Result<Fields, DecodeFault> {
+fn read(bytes: &[u8], longest: usize, keep: &Keep<'_>) -> Result<Fields, DecodeFault> {
     let mut input = Input(bytes);
     let [_, flags, kind, status] = input.array("the fixed part")?;
     let id = Uuid::from_bytes(input.array("the fixed part")?);
@@ -228,7 +256,7 @@ fn read(bytes: &Bytes, longest: usize) -> Result<Fields, DecodeFault> {
     message.durable = flags & DURABLE != 0;
 
     let mut fields = Input(input.sized("the fields")?);
-    let payload = input.0.len();
+    let payload = input.0;
     let (mut last, mut mimetype, mut unpacked) = (0, false, None);
     while let Some(tag) = fields.byte() {
         if tag <= last {
@@ -255,10 +283,9 @@ fn read(bytes: &Bytes, longest: usize) -> Result<Fields, DecodeFault> {
         }
     }
     set_content(&mut message, flags & CONTENT, mimetype)?;
-    let payload = bytes.slice(bytes.len() - payload..);
     message.set_payload(match unpacked {
-        Some(length) => gzip::unpack(&payload, length, longest)?.into(),
-        None => payload,
+        Some(length) => gzip::unpack(payload, length, longest)?.into(),
+        None => keep(payload),
     })?;
     Ok(message)
 }

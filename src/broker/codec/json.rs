@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{DecodeError, DecodeFault, Encoding};
+use super::{DecodeError, DecodeFault, Encoding, Keep};
 use crate::broker::json::{Reader, Text, Token, Writer};
 use crate::broker::message::id::fresh;
 use crate::broker::message::limits::excerpt;
@@ -71,9 +71,9 @@ fn write_payload(message: &Message, out: &mut Writer) {
     out.member("text").string(&text);
 }
 
-pub(super) fn decode(bytes: &Bytes) -> Result<Message, DecodeError> {
+pub(super) fn decode(bytes: &[u8], keep: &Keep<'_>) -> Result<Message, DecodeError> {
     let mut keys = Keys::default();
-    let result = read(bytes, &mut keys);
+    let result = read(bytes, &mut keys, keep);
     result.map(Message::from_fields).map_err(|fault| {
         let id = keys.get(Key::Id).and_then(uuid);
         DecodeError::new(fault, Some(Encoding::Json)).with_id(id)
@@ -183,7 +183,7 @@ fn uuid(token: Token<'_>) -> Option<Uuid> {
     Uuid::try_parse(&token.string()?.decode()).ok()
 }
 
-fn read<'a>(bytes: &'a Bytes, keys: &mut Keys<'a>) -> Result<Fields, DecodeFault> {
+fn read<'a>(bytes: &'a [u8], keys: &mut Keys<'a>, keep: &Keep<'_>) -> Result<Fields, DecodeFault> {
     let json = std::str::from_utf8(bytes).map_err(|_| DecodeFault::NotUtf8("the message"))?;
     Reader::new(json).only_object(|name, token| {
         let name = name.decode();
@@ -237,7 +237,7 @@ fn read<'a>(bytes: &'a Bytes, keys: &mut Keys<'a>) -> Result<Fields, DecodeFault
     if let Some(headers) = keys.some(Key::Headers) {
         read_headers(&mut message, headers)?;
     }
-    read_payload(&mut message, keys, bytes)?;
+    read_payload(&mut message, keys, keep)?;
     Ok(message)
 }
 
@@ -257,7 +257,7 @@ fn read_headers(message: &mut Fields, token: Token<'_>) -> Result<(), DecodeFaul
     })
 }
 
-fn read_payload(message: &mut Fields, keys: &Keys<'_>, bytes: &Bytes) -> Result<(), DecodeFault> {
+fn read_payload(message: &mut Fields, keys: &Keys<'_>, keep: &Keep<'_>) -> Result<(), DecodeFault> {
     let mimetype = keys.string(Key::Mimetype, "mimetype")?;
     if let Some(mimetype) = mimetype {
         message.set_mimetype(&mimetype.decode())?;
@@ -272,7 +272,7 @@ fn read_payload(message: &mut Fields, keys: &Keys<'_>, bytes: &Bytes) -> Result<
             if !named {
                 message.set_mimetype(TEXT_PLAIN)?;
             }
-            set_text(message, text.decode(), bytes)
+            set_text(message, text.decode(), keep)
         }
         (None, Some(data)) => {
             let is_json = message.mimetype == APPLICATION_JSON;
@@ -291,7 +291,7 @@ fn read_payload(message: &mut Fields, keys: &Keys<'_>, bytes: &Bytes) -> Result<
                 return set_binary(message, data);
             }
             message.set_mimetype(APPLICATION_JSON)?;
-            set_text(message, data.json().into(), bytes)
+            set_text(message, data.json().into(), keep)
         }
         (None, None) => {
             if !named && message.charset.is_some() {
@@ -303,10 +303,10 @@ fn read_payload(message: &mut Fields, keys: &Keys<'_>, bytes: &Bytes) -> Result<
 }
 
 /// Takes a text that is part of the input, or was made from it.
-fn set_text(message: &mut Fields, text: Cow<'_, str>, bytes: &Bytes) -> Result<(), DecodeFault> {
+fn set_text(message: &mut Fields, text: Cow<'_, str>, keep: &Keep<'_>) -> Result<(), DecodeFault> {
     let charset = *message.charset.get_or_insert(Charset::Utf8);
     message.payload = match text {
-        Cow::Borrowed(text) if charset == Charset::Utf8 => bytes.slice_ref(text.as_bytes()),
+        Cow::Borrowed(text) if charset == Charset::Utf8 => keep(text.as_bytes()),
         text => charset.encode(text.into_owned())?.into(),
     };
     Ok(())

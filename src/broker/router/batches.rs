@@ -185,14 +185,12 @@ fn item_of(request: &Message, message: Message, queue: &str) -> Answered<Message
         .or_else(|error| refused(Status::BadRequest, error.to_string()))
 }
 
-/// An item as an answer has it among others: under its own id.
+/// An item as an answer has it among others, but for what makes it an answer.
 fn handed_out(delivery: &Delivery<Entry>, leased: bool) -> Message {
     let message = delivery.item().message.clone();
-    let id = message.id();
-    let message = if leased {
+    if leased {
         with_lease(message, delivery)
     } else {
         message
-    };
-    message.into_response(id, Status::Ok)
+    }
 }

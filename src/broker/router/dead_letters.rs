@@ -159,7 +159,9 @@ fn letter(
     target: &str,
     now_ms: i64,
 ) -> Result<Entry, crate::broker::message::MessageError> {
-    let Entry { message, charge } = dead.item;
+    let Entry {
+        message, charge, ..
+    } = dead.item;
     let origin = message.destination().unwrap_or_default().to_owned();
     let numbers = [
         (ATTEMPTS, Some(i64::from(dead.attempts))),

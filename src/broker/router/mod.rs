@@ -58,12 +58,18 @@ pub(super) struct Now {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) message: Message,
+    bytes: usize,
     charge: Charge,
 }
 
 impl Entry {
     pub(super) fn new(message: Message, charge: Charge) -> Self {
-        Self { message, charge }
+        let bytes = message.size().total;
+        Self {
+            message,
+            bytes,
+            charge,
+        }
     }
 }
 
@@ -75,7 +81,7 @@ const DEFAULT_PRIORITY: u8 = 4;
 
 impl Item for Entry {
     fn bytes(&self) -> usize {
-        self.message.size().total
+        self.bytes
     }
 
     fn expires_at(&self) -> Option<i64> {
