@@ -3,6 +3,8 @@
 //! Every message is written in one way only, but for whether its payload is compressed, and the decoder refuses most
 //! others.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -309,7 +311,7 @@ fn set_content(message: &mut Fields, content: u8, mimetype: bool) -> Result<(), 
             "the flags say what the payload is, and so does a field",
         ));
     }
-    message.set_mimetype(known)?;
+    message.mimetype = Cow::Borrowed(known);
     message.charset = is_text.then_some(Charset::Utf8);
     Ok(())
 }

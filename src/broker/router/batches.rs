@@ -16,6 +16,8 @@ use crate::broker::queue::{Delivery, Item, SessionId, Token};
 
 /// What a message in an answer has around it at most: its length, and the headers that name its lease.
 const AROUND_ITEM: usize = 100;
+/// How many messages an answer has room for from the start.
+const USUAL: usize = 16;
 
 /// What goes to a client behind the first item of an answer.
 #[derive(Debug)]
@@ -85,7 +87,7 @@ impl Router {
         let most = wanted(poll).unwrap_or(1);
         let longest = self.limits.message_size;
         let mut bytes = item.delivery.item().bytes() + AROUND_ITEM;
-        let mut deliveries = Vec::new();
+        let mut deliveries = Vec::with_capacity(most.clamp(1, USUAL) - 1);
         if let Some(queue) = self.queues.get_mut(&item.queue) {
             while deliveries.len() + 1 < most
                 && let Some(room) = longest.checked_sub(bytes + AROUND_ITEM)
