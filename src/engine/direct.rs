@@ -10,13 +10,20 @@ use std::time::Instant;
 
 use super::core::Core;
 use super::park::{self, Parker};
-use super::spin;
+use super::spin::{self, DIRECT_PIPES};
 use crate::error::Result;
 use crate::message::PipeId;
 use crate::transports::Connection;
 
-/// What a thread attends to.
-type Attended = Vec<(PipeId, Arc<dyn Connection>, bool)>;
+/// What a thread attends to: the pipes, those that have one in front.
+type Attended = [Option<Attention>; DIRECT_PIPES];
+
+struct Attention {
+    id: PipeId,
+    connection: Arc<dyn Connection>,
+    /// For room to write as well.
+    writable: bool,
+}
 
 impl Core {
     /// Waits until `ready` gives a value or the deadline passes. `ready` is called with a waker for this thread, which
@@ -44,20 +51,20 @@ impl Core {
         let Some(attended) = self.begin_attending() else {
             return false;
         };
-        let mut few: Vec<Awaited<'_>> = attended
-            .iter()
-            .filter_map(|(_, connection, writable)| {
-                Some(Awaited {
-                    fd: connection.fd()?,
-                    writable: *writable,
-                    ready: false,
-                })
-            })
-            .collect();
-        debug_assert!(few.len() <= FEW);
-        let waited = parker.wait_for(&mut few, deadline);
-        let ready: Vec<bool> = few.iter().map(|awaited| awaited.ready).collect();
-        self.end_attending(attended, &ready, deadline);
+        let fd = |at: usize| attended[at].as_ref()?.connection.fd();
+        let Some(first) = fd(0) else {
+            self.end_attending(attended, [false; FEW], deadline);
+            return false;
+        };
+        let mut few: [Awaited<'_>; FEW] = std::array::from_fn(|at| Awaited {
+            fd: fd(at).unwrap_or(first),
+            writable: attended[at].as_ref().is_some_and(|one| one.writable),
+            ready: false,
+        });
+        let count = attended.iter().flatten().count();
+        let waited = parker.wait_for(&mut few[..count], deadline);
+        let ready = few.map(|awaited| awaited.ready);
+        self.end_attending(attended, ready, deadline);
         waited
     }
 
@@ -70,7 +77,7 @@ impl Core {
     fn begin_attending(&self) -> Option<Attended> {
         let mut state = self.lock();
         let pipes = &mut state.world.pipes;
-        let few = (1..=spin::DIRECT_PIPES).contains(&pipes.len());
+        let few = (1..=DIRECT_PIPES).contains(&pipes.len());
         if !few
             || pipes.values().any(|pipe| {
                 pipe.connection.fd().is_none()
@@ -81,18 +88,33 @@ impl Core {
         {
             return None;
         }
-        let attended = pipes.iter_mut().map(|(id, pipe)| {
+        let mut attended = Attended::default();
+        for (slot, (id, pipe)) in attended.iter_mut().zip(pipes.iter_mut()) {
             pipe.attended = true;
-            (id, pipe.connection.clone(), pipe.tx.blocked)
-        });
-        Some(attended.collect())
+            *slot = Some(Attention {
+                id,
+                connection: pipe.connection.clone(),
+                writable: pipe.tx.blocked,
+            });
+        }
+        Some(attended)
     }
 
     /// Takes note of what happened, and reads for nobody in particular if the time is over.
-    fn end_attending(&self, attended: Attended, ready: &[bool], deadline: Option<Instant>) {
+    fn end_attending(
+        &self,
+        attended: Attended,
+        ready: [bool; DIRECT_PIPES],
+        deadline: Option<Instant>,
+    ) {
         let mut state = self.lock();
         let mut room = Vec::new();
-        for ((id, connection, writable), &ready) in attended.into_iter().zip(ready) {
+        for (attention, ready) in attended.into_iter().flatten().zip(ready) {
+            let Attention {
+                id,
+                connection,
+                writable,
+            } = attention;
             if let Some(pipe) = state.world.pipes.get_mut(id) {
                 pipe.attended = false;
                 pipe.rx.readable |= ready;
@@ -186,7 +208,7 @@ mod tests {
         // An event tells of the second one, once.
         publisher.send("second").unwrap();
         eventually("the second", || is_noted(&core));
-        core.end_attending(attended, &[true], None);
+        core.end_attending(attended, [true; DIRECT_PIPES], None);
         let nobody = Waker::noop();
         assert!(matches!(
             core.poll_recv(here, mine, &mut message, nobody),
@@ -215,14 +237,14 @@ mod tests {
         publisher.send("rest").unwrap();
         eventually("the rest", || is_noted(&core));
         let mut state = core.lock();
-        core.read_later(&mut state.world, attended[0].0);
+        core.read_later(&mut state.world, attended[0].as_ref().unwrap().id);
         core.finish(state);
         eventually("a wake-up", || woken.0.load(Ordering::SeqCst));
         assert!(matches!(
             core.poll_recv(other, OpId(1), &mut message, &waker),
             Ok(true)
         ));
-        core.end_attending(attended, &[true], None);
+        core.end_attending(attended, [true; DIRECT_PIPES], None);
         core.close().unwrap();
     }
 
@@ -252,7 +274,7 @@ mod tests {
         let (woken, mut message) = (Arc::new(Woken::default()), Message::new());
         let waker = Waker::from(woken.clone());
         let attended = eventually_attending(&core);
-        let (id, connection, _) = &attended[0];
+        let Attention { id, connection, .. } = attended[0].as_ref().unwrap();
         assert!(matches!(
             core.poll_recv(CtxId::SOCKET, OpId(1), &mut message, &waker),
             Ok(false)
@@ -273,7 +295,7 @@ mod tests {
         };
         eventually("the rest", || !core.pipe_ready(*id, event));
         eventually("a wake-up", || woken.0.load(Ordering::SeqCst));
-        core.end_attending(attended, &[false], None);
+        core.end_attending(attended, [false; DIRECT_PIPES], None);
         core.close().unwrap();
     }
 

@@ -45,7 +45,7 @@ impl Core {
             let mut batch = mem::replace(&mut tx.draining, Batch::new(pipe.connection.framing()));
             tx.outstanding = batch.len();
             tx.writing = true;
-            let timed = !tx.pace.batching && tx.demand.is_none();
+            let timed = tx.pace.measures() && tx.demand.is_none();
             let connection = pipe.connection.clone();
             drop(state);
             let began = timed.then(Instant::now);

@@ -124,6 +124,8 @@ pub(super) struct Tx {
 #[derive(Default)]
 pub(super) struct Pace {
     pub(super) batching: bool,
+    /// Something was received since the last write: the next one belongs to no streak.
+    answers: bool,
     streak: u8,
     since_flush: u32,
 }
@@ -261,6 +263,12 @@ impl Pace {
         self.since_flush += 1;
     }
 
+    /// Whether the next write is to be measured.
+    #[inline]
+    pub(super) fn measures(&mut self) -> bool {
+        !std::mem::take(&mut self.answers) && !self.batching
+    }
+
     /// Takes note of a write that lasted from `began` to `ended`, and of when the socket's write before it was over.
     /// Returns whether batching begins with it.
     pub(super) fn wrote(&mut self, last: Option<Instant>, began: Instant, ended: Instant) -> bool {
@@ -282,6 +290,7 @@ impl Pace {
     /// Something was received: the peer may be waiting for what it is sent before it goes on.
     #[inline]
     pub(super) fn received(&mut self) {
+        self.answers = true;
         self.streak = 0;
     }
 
