@@ -323,6 +323,79 @@ fn others_are_served_while_a_payload_is_compressed() {
     assert!(overtaken);
 }
 
+/// A client that reads gzip and has subscribed to the topic.
+fn subscriber(url: &str, policy: &[(&str, &str)]) -> Stranger {
+    let stranger = Stranger::connect(url);
+    stranger.greet(Some("gzip"));
+    let ask = policy.iter().fold(text(0), |ask, (key, value)| {
+        ask.with_header(key, value).unwrap()
+    });
+    assert_eq!(
+        status(stranger.ask(MessageType::Subscribe, ask, Some("t"))).0,
+        Status::Ok
+    );
+    stranger
+}
+
+#[test]
+fn others_are_served_while_a_publication_is_compressed() {
+    let (_broker, url) = broker(&BrokerOptions::new().compress_cutoff(CUTOFF));
+    let subscribers = [subscriber(&url, &[]), subscriber(&url, &[])];
+    let other = Stranger::connect(&url);
+    let overtaken = (0..50).any(|_| {
+        other.ask(MessageType::Publish, text(LONG), Some("t"));
+        let overtaken = subscribers[1].0.try_recv().is_err();
+        let frames = subscribers.each_ref().map(|one| {
+            one.0
+                .recv_timeout(if overtaken { SOON } else { Duration::ZERO })
+        });
+        assert!(!overtaken || frames.iter().all(Result::is_ok));
+        overtaken
+    });
+    assert!(overtaken);
+}
+
+#[test]
+fn publications_come_compressed_and_in_their_order_however_long_they_take() {
+    const LENGTH: usize = 1 << 20;
+    let (_broker, url) = broker(&BrokerOptions::new().compress_cutoff(CUTOFF));
+    let subscribers = [(); 3].map(|()| subscriber(&url, &[]));
+    let other = Stranger::connect(&url);
+    let lengths = [LENGTH, 1, LENGTH / 2, CUTOFF, 2, LENGTH];
+    for length in lengths {
+        other.ask(MessageType::Publish, text(length), Some("t"));
+    }
+    for subscriber in subscribers {
+        let frames = lengths.map(|_| subscriber.0.recv().unwrap().body().to_vec());
+        assert_eq!(frames.each_ref().map(|frame| payload(frame)), lengths);
+        assert!(frames.iter().all(|frame| frame.len() < LENGTH / 100));
+    }
+}
+
+#[test]
+fn a_subscriber_that_missed_publications_is_told_so_and_gets_the_next_compressed_too() {
+    const LENGTH: usize = 1 << 20;
+    const PUBLICATIONS: usize = 50;
+    let (_broker, url) = broker(&BrokerOptions::new().compress_cutoff(CUTOFF));
+    let subscriber = subscriber(&url, &[("overflow", "drop-oldest"), ("depth", "1")]);
+    let other = Stranger::connect(&url);
+    for _ in 0..PUBLICATIONS {
+        other.ask(MessageType::Publish, text(LENGTH), Some("t"));
+    }
+    let (mut came, mut missed) = (0, 0);
+    while came + missed < PUBLICATIONS {
+        let frame = subscriber.0.recv().unwrap();
+        assert!(frame.len() < LENGTH / 100, "{} bytes", frame.len());
+        let publication = decode(frame.body().to_vec()).unwrap().0;
+        assert_eq!(publication.payload_binary().len(), LENGTH);
+        came += 1;
+        missed += publication
+            .header("missed")
+            .map_or(0, |count| count.parse().unwrap());
+    }
+    assert!(missed > 0);
+}
+
 #[test]
 fn requests_and_answers_of_a_client_stay_in_their_order_however_long_they_take() {
     const LENGTH: usize = 1 << 20;

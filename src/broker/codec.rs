@@ -77,6 +77,11 @@ pub(super) fn encode_packed(message: &Message, cutoff: usize) -> Bytes {
     }
 }
 
+/// Writes a message in the binary encoding with its payload as it is in `encoded`, another one with the same payload.
+pub(super) fn encode_around(message: &Message, encoded: &[u8]) -> Option<Bytes> {
+    binary::encode_around(message, encoded)
+}
+
 /// How long the payload is said to be that a message has in gzip, if it has one.
 pub(super) fn unpacked_length(bytes: &[u8]) -> Option<u64> {
     binary::unpacked_length(bytes)

@@ -152,6 +152,8 @@ pub(super) struct Hub {
     later: Outputs,
     /// What was done aside, and is to be gone on with.
     done: Vec<Done>,
+    /// Clients whose next publication is being compressed.
+    await_packed: Vec<SessionId>,
     guard: Guard,
     /// When clients are looked at that may have fallen silent, if they have to say that they are alive.
     next_look: Option<Instant>,
@@ -171,6 +173,7 @@ impl Hub {
             last_session: 0,
             later: Outputs::new(),
             done: Vec::new(),
+            await_packed: Vec::new(),
             guard,
             next_look: None,
             held: VecDeque::new(),
@@ -360,7 +363,10 @@ impl Hub {
             return;
         };
         let budget = self.router.budget();
-        if link.is_idle() && link.push_publication(publication, budget, io).is_ok() {
+        if link.is_idle()
+            && !link.has_to_pack(publication)
+            && link.push_publication(publication, budget, io).is_ok()
+        {
             return;
         }
         match link.publish(subscription, publication.clone()) {
@@ -502,6 +508,14 @@ impl Hub {
             if !link.ready {
                 return;
             }
+            if let Some((publication, cutoff)) = link.next_publication_to_pack()
+                && self.pack_for_all(publication, cutoff, session, shared)
+            {
+                return;
+            }
+            let Some(link) = self.links.get_mut(&session) else {
+                return;
+            };
             let sealed = match link.next_to_pack() {
                 None => link.next(),
                 Some(answer) => {

@@ -54,6 +54,8 @@ pub(super) struct Link {
     /// Answers that the hub holds until the log has kept what they rest on.
     pub(super) awaited: usize,
     publications: Outbox<Arc<Publication>>,
+    /// The publication that is next is being compressed. Of publications nothing is sent before it.
+    pub(super) awaits_packed: bool,
     /// Bytes of answers that may wait before nothing more is read from it.
     most_bytes: usize,
     /// What the pipe has not passed on yet.
@@ -93,6 +95,7 @@ impl Link {
             unpacking: None,
             awaited: 0,
             publications: Outbox::new(most_bytes),
+            awaits_packed: false,
             most_bytes,
             in_pipe: None,
         }
@@ -154,6 +157,22 @@ impl Link {
         Some(self.packing.as_ref()?.message.clone())
     }
 
+    /// The publication that is next to be sent, if it is to be compressed before, and from which length on payloads are.
+    pub(super) fn next_publication_to_pack(&self) -> Option<(Arc<Publication>, usize)> {
+        if self.packing.is_some() || !self.frames.is_empty() || !self.answers.is_empty() {
+            return None;
+        }
+        let publication = self.publications.front()?;
+        let cutoff = self.packs_from()?;
+        self.has_to_pack(publication)
+            .then(|| (publication.clone(), cutoff))
+    }
+
+    /// Whether a publication is to be compressed before it goes out, and that takes long.
+    pub(super) fn has_to_pack(&self, publication: &Publication) -> bool {
+        !publication.is_packed() && self.takes_long(publication.message())
+    }
+
     /// The next frame to send, and what it carries.
     pub(super) fn next(&mut self) -> Option<Sealed> {
         if self.packing.is_some() {
@@ -190,10 +209,10 @@ impl Link {
         answers
     }
 
-    /// Whether others would feel it if the lock were kept while an answer is compressed.
-    pub(super) fn takes_long(&self, answer: &Message) -> bool {
+    /// Whether others would feel it if the lock were kept while a message is compressed.
+    pub(super) fn takes_long(&self, message: &Message) -> bool {
         let cutoff = self.packs_from();
-        cutoff.is_some_and(|cutoff| answer.payload_binary().len() >= cutoff.max(LONG))
+        cutoff.is_some_and(|cutoff| message.payload_binary().len() >= cutoff.max(LONG))
     }
 
     /// Makes the frame for an answer.

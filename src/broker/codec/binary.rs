@@ -78,6 +78,14 @@ pub(super) fn encode_packed(message: &Message) -> Bytes {
     }
 }
 
+/// With the payload of a message that is encoded already, as it is there.
+pub(super) fn encode_around(message: &Message, encoded: &[u8]) -> Option<Bytes> {
+    let mut input = Input(encoded.get(FIXED..)?);
+    input.sized("the fields").ok()?;
+    let unpacked = unpacked_length(encoded).and_then(|length| i64::try_from(length).ok());
+    Some(write(message, unpacked, input.0))
+}
+
 /// `unpacked` is the length of the payload if this one is compressed.
 fn write(message: &Message, unpacked: Option<i64>, payload: &[u8]) -> Bytes {
     let mut out = Vec::new();

@@ -2,7 +2,8 @@
 //! and others are served meanwhile.
 //!
 //! For the client itself nothing changes. Behind an answer that is being compressed no other goes out, and behind a request
-//! that is being unpacked nothing is read. So there is at most one of each for a connection.
+//! that is being unpacked nothing is read. So there is at most one of each for a connection. A publication is compressed
+//! once for all of its subscribers, who get it and those behind it when that is done.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::broker::codec::{DecodeError, Encoding, decode_within, encode_packed, 
 use crate::broker::link::LONG;
 use crate::broker::message::Message;
 use crate::broker::queue::SessionId;
-use crate::broker::router::Now;
+use crate::broker::router::{Now, Publication};
 use crate::engine::lock;
 use crate::protocols::Io;
 
@@ -29,12 +30,15 @@ pub(super) enum Task {
     Pack(SessionId, Message, usize),
     /// To read a request, whose payload may become so long.
     Unpack(SessionId, Bytes, usize),
+    /// To compress a publication, if its payload is at least so long.
+    PackForAll(Arc<Publication>, usize),
 }
 
 /// What has become of it.
 pub(super) enum Done {
     Packed(SessionId, Bytes),
     Unpacked(SessionId, Decoded),
+    PackedForAll,
 }
 
 impl Task {
@@ -45,6 +49,10 @@ impl Task {
             }
             Self::Unpack(session, body, longest) => {
                 Done::Unpacked(session, decode_within(body, longest))
+            }
+            Self::PackForAll(publication, cutoff) => {
+                let _ = publication.frame(Encoding::Binary, Some(cutoff));
+                Done::PackedForAll
             }
         }
     }
@@ -86,8 +94,36 @@ impl Hub {
                 self.request(session, decoded, now, shared, io);
                 session
             }
+            Done::PackedForAll => {
+                for session in std::mem::take(&mut self.await_packed) {
+                    if let Some(link) = self.links.get_mut(&session) {
+                        link.awaits_packed = false;
+                        self.flush(session, now, shared, io);
+                    }
+                }
+                return;
+            }
         };
         self.resume(session, now, shared, io);
+    }
+
+    /// Has a publication compressed that a client is to get, if somebody can. The client gets it then.
+    pub(super) fn pack_for_all(
+        &mut self,
+        publication: Arc<Publication>,
+        cutoff: usize,
+        session: SessionId,
+        shared: &Arc<Shared>,
+    ) -> bool {
+        if publication.begin_packing() && !shared.aside(Task::PackForAll(publication, cutoff)) {
+            return false;
+        }
+        if let Some(link) = self.links.get_mut(&session)
+            && !std::mem::replace(&mut link.awaits_packed, true)
+        {
+            self.await_packed.push(session);
+        }
+        true
     }
 
     /// Reads at once the request that is being unpacked, because its client has gone.

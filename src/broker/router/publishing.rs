@@ -1,11 +1,12 @@
 //! Topics.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::{Answered, Now, Output, Outputs, Router, refused};
 use crate::broker::auth::Action;
 use crate::broker::budget::Charge;
-use crate::broker::codec::{Encoding, encode, encode_packed};
+use crate::broker::codec::{Encoding, encode, encode_around, encode_packed};
 use crate::broker::message::{Message, MessageType, Status};
 use crate::broker::queue::SessionId;
 use crate::broker::topics::{Overflow, Pattern, Policy, TopicError};
@@ -19,6 +20,8 @@ pub(in crate::broker) struct Publication {
     binary: OnceLock<Envelope>,
     json: OnceLock<Envelope>,
     packed: OnceLock<Envelope>,
+    /// Somebody compresses it.
+    packing: AtomicBool,
     bytes: usize,
     _charge: Charge,
 }
@@ -32,6 +35,7 @@ impl Publication {
             binary: OnceLock::new(),
             json: OnceLock::new(),
             packed: OnceLock::new(),
+            packing: AtomicBool::new(false),
         }
     }
 
@@ -50,6 +54,16 @@ impl Publication {
         place.get_or_init(|| frame(&self.message, encoding, cutoff))
     }
 
+    /// Whether the frame with a compressed payload is there.
+    pub(in crate::broker) fn is_packed(&self) -> bool {
+        self.packed.get().is_some()
+    }
+
+    /// Makes the caller the one that compresses it, if nobody else is.
+    pub(in crate::broker) fn begin_packing(&self) -> bool {
+        !self.packing.swap(true, Ordering::Relaxed)
+    }
+
     /// The same, for a subscriber that has missed so many before this one, if there is room for the number.
     pub(in crate::broker) fn frame_after(
         &self,
@@ -62,9 +76,14 @@ impl Publication {
                 .clone()
                 .with_header("missed", &missed.to_string())
         };
-        match (missed > 0).then(counted) {
-            Some(Ok(message)) => frame(&message, encoding, cutoff),
-            _ => self.frame(encoding, cutoff).clone(),
+        let Some(Ok(message)) = (missed > 0).then(counted) else {
+            return self.frame(encoding, cutoff).clone();
+        };
+        // The payload is compressed once for all.
+        let packed = cutoff.map(|_| self.frame(encoding, cutoff).body());
+        match packed.and_then(|packed| encode_around(&message, packed)) {
+            Some(encoded) => wrap(encoded),
+            None => frame(&message, encoding, cutoff),
         }
     }
 

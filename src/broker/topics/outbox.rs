@@ -129,6 +129,12 @@ impl<M> Outbox<M> {
         Pushed::DroppedOldest(lost)
     }
 
+    /// The next message.
+    pub(crate) fn front(&self) -> Option<&M> {
+        let line = self.lines.get(self.order.front()?)?;
+        line.messages.front().map(|(message, _)| message)
+    }
+
     /// The next message, and how many of its subscription were dropped since the one before.
     pub(crate) fn pop(&mut self) -> Option<(M, u64)> {
         let id = self.order.pop_front()?;
