@@ -350,6 +350,24 @@ fn what_is_rejected_comes_back_in_its_place_at_once_or_later() {
 }
 
 #[test]
+fn what_was_not_tried_comes_back_at_once_and_counts_no_attempt() {
+    let options = QueueOptions::new(10).max_attempts(1).backoff(LONG, LONG);
+    let place = place().queue("q", &options);
+    for word in ["a", "b"] {
+        place.one.offer("q", text(word), NO_WAIT).unwrap();
+    }
+    for _ in 0..3 {
+        let [a, b] = [(); 2].map(|()| lease(&place.one, "q"));
+        assert_eq!([a.attempts(), b.attempts()], [1, 1]);
+        b.nack(Nack::Untried).unwrap();
+        let stale = place.one.nack_all(vec![a], Nack::Untried).unwrap();
+        assert!(stale.is_empty());
+    }
+    assert_eq!(next(&place.two, "q"), "a");
+    assert_eq!(next(&place.two, "q"), "b");
+}
+
+#[test]
 fn what_fails_too_often_is_a_dead_letter_and_tells_its_story() {
     let dead = QueueOptions::new(10);
     let options = QueueOptions::new(10)

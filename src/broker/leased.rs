@@ -58,6 +58,8 @@ pub enum Nack {
     RetryIn(Duration),
     /// It is not tried again: it goes into the queue's queue for dead letters, if there is one.
     DeadLetter,
+    /// It was not tried: it comes back at once, and this time does not count as an attempt.
+    Untried,
 }
 
 impl Leased {
@@ -215,6 +217,7 @@ impl Nack {
             Self::Retry => None,
             Self::RetryIn(delay) => Some(("delay", lease_millis(delay))),
             Self::DeadLetter => Some(("dead-letter", "true".into())),
+            Self::Untried => Some(("untried", "true".into())),
         }
     }
 }

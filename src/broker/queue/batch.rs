@@ -1,7 +1,7 @@
 //! Several items at once: accepted together or not at all, handed out as far as there are some, and done with.
 
 use super::leases::Stale;
-use super::{Delivery, Effects, Item, Offered, Queue, Token, Verdict, Waiter};
+use super::{Delivery, Effects, Held, Item, Offered, Place, Queue, Token, Verdict, Waiter};
 
 impl<T: Item> Queue<T> {
     /// Offers items that are to be accepted together, in their order. Without a waiter the answer is never
@@ -96,14 +96,22 @@ impl<T: Item> Queue<T> {
     ) {
         for delivery in deliveries {
             self.landed();
-            self.stats.put_back += 1;
-            let Delivery {
-                place, mut held, ..
-            } = delivery;
-            held.attempts = held.attempts.saturating_sub(1);
-            self.put(place, held, 0, now_ms, effects);
+            self.undo(delivery.place, delivery.held, now_ms, effects);
         }
         self.balance(now_ms, effects);
+    }
+
+    /// Puts an item back into its place as if it had not been handed out.
+    pub(super) fn undo(
+        &mut self,
+        place: Place,
+        mut held: Held<T>,
+        now_ms: i64,
+        effects: &mut Effects<T>,
+    ) {
+        self.stats.put_back += 1;
+        held.attempts = held.attempts.saturating_sub(1);
+        self.put(place, held, 0, now_ms, effects);
     }
 }
 

@@ -56,6 +56,8 @@ pub(crate) enum Verdict {
     RetryIn(i64),
     /// It is not to be tried again.
     Dead,
+    /// It was not tried: it is to be as if it had not been leased.
+    Untried,
 }
 
 /// The items that are leased.
@@ -155,7 +157,8 @@ impl<T: Item> Queue<T> {
         Ok(held.item)
     }
 
-    /// A leased item is not wanted. When it has been tried as often as it may, it is dead whatever the verdict.
+    /// A leased item is not wanted. When it has been tried as often as it may, it is dead whatever the verdict, unless that
+    /// is that it was not tried.
     pub(crate) fn reject(
         &mut self,
         token: Token,
@@ -182,6 +185,7 @@ impl<T: Item> Queue<T> {
             Verdict::Dead => self.bury(token.place, held, Cause::Rejected, effects),
             Verdict::Retry => self.retry(token.place, held, None, now_ms, effects),
             Verdict::RetryIn(ms) => self.retry(token.place, held, Some(ms), now_ms, effects),
+            Verdict::Untried => self.undo(token.place, held, now_ms, effects),
         }
         Ok(())
     }

@@ -254,7 +254,11 @@ impl Model {
     }
 
     fn put_back(&mut self, name: u32) {
-        let mut past = self.land(name);
+        let past = self.land(name);
+        self.undo(past);
+    }
+
+    fn undo(&mut self, mut past: Past) {
         past.attempts -= 1;
         past.not_before = 0;
         self.items.push(past);
@@ -289,6 +293,7 @@ impl Model {
             Verdict::Dead => self.bury(past, Cause::Rejected),
             Verdict::Retry => self.retry(past, None, now),
             Verdict::RetryIn(ms) => self.retry(past, Some(ms), now),
+            Verdict::Untried => self.undo(past),
         }
         Answer::Done
     }

@@ -208,17 +208,25 @@ impl Router {
 /// What a client says is to become of a message.
 pub(super) fn verdict(request: &Message) -> Answered<Verdict> {
     let delay = number(request, "delay", 0..=LONGEST_DELAY)?;
-    match (request.header("dead-letter"), delay) {
-        (None, None) => Ok(Verdict::Retry),
-        (None, Some(ms)) => Ok(Verdict::RetryIn(ms)),
-        (Some("true"), None) => Ok(Verdict::Dead),
-        (Some("true"), Some(_)) => refused(
+    for key in ["dead-letter", "untried"] {
+        if let Some(other) = request.header(key).filter(|&value| value != "true") {
+            let text = format!("the header {key} cannot be {other}: true is allowed");
+            return refused(Status::BadRequest, text);
+        }
+    }
+    let dead = request.header("dead-letter").is_some();
+    match (dead, request.header("untried").is_some(), delay) {
+        (false, false, None) => Ok(Verdict::Retry),
+        (false, false, Some(ms)) => Ok(Verdict::RetryIn(ms)),
+        (true, false, None) => Ok(Verdict::Dead),
+        (false, true, None) => Ok(Verdict::Untried),
+        (true, ..) => refused(
             Status::BadRequest,
-            "a dead letter is not tried again, with or without a delay",
+            "a dead letter is not tried again, with or without a delay, and was tried",
         ),
-        (Some(other), _) => refused(
+        (false, true, Some(_)) => refused(
             Status::BadRequest,
-            format!("the header dead-letter cannot be {other}: true is allowed"),
+            "what was not tried comes back at once, without a delay",
         ),
     }
 }

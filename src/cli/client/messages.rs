@@ -53,7 +53,8 @@ pub(in crate::cli) struct Ack {
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   wirebird nack jobs 5000000000000000-9c1ee7cdd4b1f17a --delay 10
-  wirebird nack jobs 5000000000000000-9c1ee7cdd4b1f17a --dead-letter")]
+  wirebird nack jobs 5000000000000000-9c1ee7cdd4b1f17a --dead-letter
+  wirebird nack jobs 5000000000000000-9c1ee7cdd4b1f17a --untried")]
 pub(in crate::cli) struct Nack {
     #[command(flatten)]
     leased: Leased,
@@ -63,6 +64,9 @@ pub(in crate::cli) struct Nack {
     /// Do not try it again
     #[arg(long)]
     dead_letter: bool,
+    /// Have it back at once, and do not count this attempt
+    #[arg(long, conflicts_with_all = ["delay", "dead_letter"])]
+    untried: bool,
 }
 
 /// A message that a poll has leased.
@@ -154,6 +158,9 @@ impl Nack {
         }
         if self.dead_letter {
             ask = header(ask, "dead-letter", true)?;
+        }
+        if self.untried {
+            ask = header(ask, "untried", true)?;
         }
         self.leased.say(ask, MessageType::Nack)
     }

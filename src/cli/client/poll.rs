@@ -10,10 +10,7 @@ use super::super::failure::Failure;
 use super::connection::{Connection, Session, failure, millis, wait};
 use super::messages::{header, leased};
 
-/// As many messages are asked for at once.
-///
-/// Those that are not printed after all come back, and count as tried. With more it is hardly faster, because printing
-/// takes most of the time.
+/// As many messages are asked for at once. With more it is hardly faster, because printing takes most of the time.
 const AT_ONCE: u64 = 32;
 
 #[derive(Debug, Args)]
@@ -94,13 +91,31 @@ impl Poll {
             return Err(session.refused(&answer));
         }
         let messages = answer.payload_messages().map_err(failure)?;
-        for message in &messages {
-            session.show(message)?;
+        for (at, message) in messages.iter().enumerate() {
+            if let Err(broken) = session.show(message) {
+                self.not_printed(session, &messages[at..]);
+                return Err(broken);
+            }
             if let Some(token) = message.header("lease-token") {
                 self.printed(session, token)?;
             }
         }
         Ok(Some(messages.len() as u64))
+    }
+
+    /// The broker takes messages back as if they had not been asked for.
+    fn not_printed(&self, session: &Session, messages: &[Message]) {
+        for message in messages {
+            let Some(token) = message.header("lease-token") else {
+                continue;
+            };
+            let nack = leased(token).and_then(|nack| header(nack, "untried", true));
+            let nack = nack.map(|nack| nack.addressed_to(MessageType::Nack, &*self.queue));
+            if let Ok(Ok(nack)) = nack {
+                // The end of the connection gives them back as well, counted as tried.
+                let _ = session.client.request_oneway(nack);
+            }
+        }
     }
 
     /// The broker need not keep a message any longer.

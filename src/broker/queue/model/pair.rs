@@ -53,6 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Verdict::Retry),
         2 => (-1..15_i64).prop_map(Verdict::RetryIn),
         1 => Just(Verdict::Dead),
+        1 => Just(Verdict::Untried),
     ];
     let term = prop_oneof![2 => (1..20_i64).prop_map(Ok), 1 => (0..4_u64).prop_map(Err)];
     let any = any::<usize>;

@@ -203,6 +203,22 @@ fn what_is_rejected_comes_back_in_its_place_at_once_or_later() {
 }
 
 #[test]
+fn what_was_not_tried_is_as_it_was_before() {
+    let once = Config {
+        max_attempts: 1,
+        ..with_backoff(10, 25)
+    };
+    let mut bench = Bench::holding(once, [1, 2]);
+    for _ in 0..2 {
+        let token = bench.lease();
+        assert_eq!(bench.reject(token, Verdict::Untried), Ok(()));
+    }
+    let one = bench.take();
+    assert_eq!((one.item().name, one.attempts()), (1, 1));
+    assert_eq!((bench.stats().requeued, bench.stats().put_back), (0, 2));
+}
+
+#[test]
 fn what_fails_waits_longer_each_time() {
     let mut bench = Bench::holding(with_backoff(10, 25), [1]);
     for wait in [10, 20, 25, 25] {
