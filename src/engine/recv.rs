@@ -78,19 +78,20 @@ impl Core {
         own: &Timeouts,
     ) -> Result<()> {
         let state = self.release_held(state);
+        let spins = !state.machine.waits_for_others();
         self.finish(state);
         let deadline = match patience {
             Patience::Try => return Err(Error::WouldBlock),
             Patience::Default => own.recv().and_then(after),
             Patience::For(timeout) => after(timeout),
         };
-        let spun = self.spin(deadline, || {
+        let attempt = || {
             let (state, received) =
                 self.recv_now(self.lock(), ctx, op, message, Otherwise::GivesUp);
             self.finish(state);
             done(received)
-        });
-        if let Some(outcome) = spun {
+        };
+        if spins && let Some(outcome) = self.spin(deadline, attempt) {
             return outcome;
         }
         let outcome = self.block(deadline, |waker| {
@@ -240,5 +241,60 @@ fn done(received: Result<bool>) -> Option<Result<()>> {
     match received {
         Ok(false) => None,
         outcome => Some(outcome.map(drop)),
+    }
+}
+
+#[cfg(all(test, not(wirebird_loom)))]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::SocketOptions;
+    use crate::message::PipeId;
+    use crate::protocols::{Flow, Io, Protocol, ProtocolInfo, info};
+
+    /// Has nothing, and counts how often it was asked.
+    struct Working(Arc<AtomicU32>);
+
+    impl Protocol for Working {
+        fn info(&self) -> ProtocolInfo {
+            info::PULL
+        }
+
+        fn add_pipe(&mut self, _: PipeId, _: &mut dyn Io) -> Result<()> {
+            Ok(())
+        }
+
+        fn remove_pipe(&mut self, _: PipeId, _: &mut dyn Io) {}
+
+        fn writable(&mut self, _: PipeId, _: &mut dyn Io) {}
+
+        fn arrived(&mut self, _: PipeId, _: &mut dyn Io) -> Flow {
+            Flow::Taken
+        }
+
+        fn recv(&mut self, _: CtxId, _: OpId, _: &mut Message, _: &mut dyn Io) -> Result<bool> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Ok(false)
+        }
+
+        fn waits_for_others(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn nobody_spins_while_other_threads_are_at_work_on_what_came() {
+        let asked = Arc::new(AtomicU32::new(0));
+        let options = SocketOptions::new().spin(Duration::from_millis(10));
+        let core = Core::new(Box::new(Working(asked.clone())), false, &options).unwrap();
+        let patience = Patience::For(Duration::from_millis(20));
+        let received = core.recv(CtxId::SOCKET, &mut Message::new(), patience, &core.timeouts);
+        assert_eq!(received, Err(Error::TimedOut));
+        let asked = asked.load(Ordering::Relaxed);
+        assert!(asked < 10, "asked {asked} times");
+        core.close().unwrap();
     }
 }

@@ -401,6 +401,11 @@ pub(crate) trait Protocol: Send {
         let _ = each;
     }
 
+    /// Whether other threads are at work on what has come. They need the processors more than one that spins.
+    fn waits_for_others(&self) -> bool {
+        false
+    }
+
     // ---- timers ----
 
     /// When `timeout` is to be called, if at all. It may be called earlier or later.

@@ -105,6 +105,11 @@ impl Protocol for Machine {
         }
     }
 
+    /// For the log.
+    fn waits_for_others(&self) -> bool {
+        !lock(&self.0.state).held.is_empty()
+    }
+
     fn unsent(&self) -> usize {
         let hub = lock(&self.0.state);
         hub.links
