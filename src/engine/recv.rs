@@ -116,12 +116,25 @@ impl Core {
         if *op == OpId::TRY {
             *op = state.next_op();
         }
-        let (mut state, received) = self.recv_now(state, ctx, *op, message, Otherwise::GivesUp);
-        if let Ok(false) = received {
-            state = self.release_held(state);
+        match state.take(ctx, *op, message) {
+            Ok(true) => {
+                self.finish(state);
+                Ok(true)
+            }
+            Ok(false) => {
+                let (mut state, received) =
+                    self.look(state, ctx, *op, message, Otherwise::GivesUp);
+                if let Ok(false) = received {
+                    state = self.release_held(state);
+                }
+                self.finish(state);
+                received
+            }
+            Err(error) => {
+                self.finish(state);
+                Err(error)
+            }
         }
-        self.finish(state);
-        received
     }
 
     /// One attempt of a receive that goes on when `waker` is woken. Returns whether `message` was received.
