@@ -40,25 +40,53 @@ impl Receiving {
         timeout: impl FnOnce() -> Option<Duration>,
         task: &Context<'_>,
     ) -> Poll<Result<Message>> {
-        let mut outcome = Poll::Ready(Ok(Message::new()));
-        if let Poll::Ready(Ok(message)) = &mut outcome {
-            let received = match &self.state {
-                Progress::New => {
-                    let mut op = OpId::TRY;
-                    match core.look_recv(ctx, &mut op, message) {
-                        Ok(false) => self.begin(core, ctx, op, message, timeout, task),
-                        received => received,
-                    }
+        let mut message = Message::new();
+        if let Progress::New = self.state {
+            let mut op = OpId::TRY;
+            match core.look_recv(ctx, &mut op, &mut message) {
+                Ok(true) => return Poll::Ready(Ok(message)),
+                Ok(false) => {
+                    let received = self.begin(core, ctx, op, &mut message, timeout, task);
+                    return self.outcome(core, ctx, received, message, task);
                 }
-                Progress::Looking(..) => self.look(core, ctx, message, timeout, task),
-                Progress::Waiting(op, _) => core.poll_recv(ctx, *op, message, task.waker()),
-            };
-            match received {
-                Ok(true) => {}
-                Ok(false) => outcome = self.wait(core, ctx, task),
-                Err(error) => outcome = Poll::Ready(Err(error)),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
+        let received = self.again(core, ctx, &mut message, timeout, task);
+        self.outcome(core, ctx, received, message, task)
+    }
+
+    /// Another attempt.
+    #[inline(never)]
+    fn again(
+        &mut self,
+        core: &Core,
+        ctx: CtxId,
+        message: &mut Message,
+        timeout: impl FnOnce() -> Option<Duration>,
+        task: &Context<'_>,
+    ) -> Result<bool> {
+        match &self.state {
+            Progress::Waiting(op, _) => core.poll_recv(ctx, *op, message, task.waker()),
+            _ => self.look(core, ctx, message, timeout, task),
+        }
+    }
+
+    /// What an attempt means that was not the first, or came to nothing.
+    #[inline(never)]
+    fn outcome(
+        &mut self,
+        core: &Core,
+        ctx: CtxId,
+        received: Result<bool>,
+        message: Message,
+        task: &Context<'_>,
+    ) -> Poll<Result<Message>> {
+        let outcome = match received {
+            Ok(true) => Poll::Ready(Ok(message)),
+            Ok(false) => self.wait(core, ctx, task),
+            Err(error) => Poll::Ready(Err(error)),
+        };
         if outcome.is_ready() {
             self.state = Progress::New;
         }
@@ -198,23 +226,38 @@ impl Sending {
         if let Stage::New = self.stage {
             self.stage = Stage::Over;
             let mut op = OpId::TRY;
-            let sent = core.begin_send(ctx, &mut op, &mut self.message, task.waker());
-            let held = match sent {
-                Sent::Done => return Poll::Ready(Ok(())),
-                Sent::Failed(error) => {
-                    return Poll::Ready(Err(SendError::new(*error, &mut self.message)));
-                }
-                Sent::Full => Some(mem::take(&mut self.message)),
-                Sent::Pending => None,
+            return match core.begin_send(ctx, &mut op, &mut self.message, task.waker()) {
+                Sent::Done => Poll::Ready(Ok(())),
+                sent => self.go_on(core, sent, (ctx, op), timeout, task),
             };
-            self.stage = Stage::Waiting(Box::new(Waiting {
-                op,
-                held,
-                deadline: Deadline::after(core.reactor, timeout()),
-            }));
-            return self.wait(core, ctx, task, None);
         }
         self.poll_again(core, ctx, task)
+    }
+
+    /// What the first attempt means that was not enough.
+    #[inline(never)]
+    fn go_on(
+        &mut self,
+        core: &Core,
+        sent: Sent,
+        (ctx, op): (CtxId, OpId),
+        timeout: impl FnOnce() -> Option<Duration>,
+        task: &Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        let held = match sent {
+            Sent::Done => return Poll::Ready(Ok(())),
+            Sent::Failed(error) => {
+                return Poll::Ready(Err(SendError::new(*error, &mut self.message)));
+            }
+            Sent::Full => Some(mem::take(&mut self.message)),
+            Sent::Pending => None,
+        };
+        self.stage = Stage::Waiting(Box::new(Waiting {
+            op,
+            held,
+            deadline: Deadline::after(core.reactor, timeout()),
+        }));
+        self.wait(core, ctx, task, None)
     }
 
     fn poll_again(

@@ -122,8 +122,7 @@ impl Core {
                 Ok(true)
             }
             Ok(false) => {
-                let (mut state, received) =
-                    self.look(state, ctx, *op, message, Otherwise::GivesUp);
+                let (mut state, received) = self.look(state, ctx, *op, message, Otherwise::GivesUp);
                 if let Ok(false) = received {
                     state = self.release_held(state);
                 }
