@@ -116,6 +116,7 @@ impl Core {
         if *op == OpId::TRY {
             *op = state.next_op();
         }
+        // Each outcome goes its own way, as in `recv`.
         match state.take(ctx, *op, message) {
             Ok(true) => {
                 self.finish(state);
