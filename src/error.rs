@@ -14,6 +14,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// [who is to blame](Self::blame).
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
+// Aligned as a message, so that in a result both begin at the same place: else messages in results are moved in other
+// parts than those in which they were written.
+#[repr(align(16))]
 pub enum Error {
     /// The deadline passed before the operation could complete.
     TimedOut,

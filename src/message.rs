@@ -7,7 +7,7 @@
 use std::fmt;
 use std::mem;
 use std::num::NonZeroU32;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,12 +19,13 @@ pub(crate) mod pool;
 use crate::error::{Error, Result};
 use pool::Block;
 
-/// Longest body, in bytes, that needs no allocation.
-const INLINE: usize = AREA - HEADER_ROOM;
-/// Size of a message's own area. With it a message is two cache lines.
-const AREA: usize = 96;
-/// Where an inline body begins: room for a pipe number and a request number, and some, in front of it.
-const HEADER_ROOM: usize = 16;
+/// Size of a message's own area, and length of the longest body that needs no allocation.
+const AREA: usize = 80;
+/// Where an inline body of up to [`WINDOW`] bytes begins: room for a pipe number and a request number, and some, in
+/// front of it.
+pub(crate) const HEADER_ROOM: usize = 16;
+/// What is copied of a short body, whatever its length.
+pub(crate) const WINDOW: usize = AREA - HEADER_ROOM;
 /// Longest header, in bytes: sixteen words, one more than the largest time-to-live.
 pub(crate) const MAX_HEADER: usize = 64;
 
@@ -46,27 +47,56 @@ pub(crate) const MAX_HEADER: usize = 64;
 /// assert_eq!(Vec::from(message), b"hello world");
 /// # Ok::<(), wirebird::Error>(())
 /// ```
-#[derive(Clone)]
-#[repr(C)]
+#[repr(C, align(16))]
 pub struct Message {
     /// The buffer of a body that is not in the area.
     heap: Option<Arc<Buffer>>,
-    /// Where the body begins, in the buffer or the area.
-    start: usize,
-    len: usize,
     pipe: Option<PipeId>,
     /// The header's place in the area, before that of an inline body.
     header_start: u16,
     header_end: u16,
+    span: Span,
     area: [u8; AREA],
 }
 
-// A message is moved in parts of 16 bytes. If those were not the ones in which its body was written, the processor
-// would wait for the writes.
+/// Where the body is, in the buffer or the area.
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    len: usize,
+}
+
+impl Span {
+    #[inline]
+    fn range(self) -> Range<usize> {
+        self.start..self.start + self.len
+    }
+}
+
+// A message is moved in parts of 16 bytes. If those were not the ones in which it was written, the processor would wait
+// for the writes: so it is written in them, too, and a result with a message is not too long to be moved so.
 #[cfg(target_pointer_width = "64")]
 const _: () = assert!((mem::offset_of!(Message, area) + HEADER_ROOM).is_multiple_of(16));
 #[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Message>() == 128);
+const _: () = assert!(size_of::<std::task::Poll<Result<Message>>>() == 128);
+
+/// Those of bodies in the area that leave as much room for a header as there can be, by length. What is copied from here
+/// is written in one part.
+static SPANS: [Span; AREA + 1] = {
+    let mut spans = [Span { start: 0, len: 0 }; AREA + 1];
+    let mut len = 0;
+    while len <= AREA {
+        let room = AREA - len;
+        let start = if room < HEADER_ROOM {
+            room
+        } else {
+            HEADER_ROOM
+        };
+        spans[len] = Span { start, len };
+        len += 1;
+    }
+    spans
+};
 
 /// A body too long for the area.
 enum Buffer {
@@ -132,15 +162,15 @@ impl Message {
     #[inline]
     pub fn body(&self) -> &[u8] {
         // Start and length are kept in range by every method that sets them.
-        &self.storage()[self.start..self.start + self.len]
+        &self.storage()[self.span.range()]
     }
 
     /// The body, to be changed in place; copies it first if it is shared.
     pub fn body_mut(&mut self) -> &mut [u8] {
-        let len = self.len;
         if self.is_inline() {
-            return &mut self.area[self.start..self.start + len];
+            return &mut self.area[self.span.range()];
         }
+        let len = self.span.len;
         let (buffer, start) = self.own(0, 0);
         &mut buffer[start..start + len]
     }
@@ -149,44 +179,41 @@ impl Message {
     #[must_use]
     #[inline]
     pub fn len(&self) -> usize {
-        self.len
+        self.span.len
     }
 
     /// Whether the body is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.span.len == 0
     }
 
     /// Adds `data` at the end of the body.
     pub fn append(&mut self, data: &[u8]) {
-        let end = self.start + self.len;
-        if self.is_inline() && end + data.len() <= AREA {
-            self.area[end..end + data.len()].copy_from_slice(data);
-        } else {
-            self.own(0, data.len()).0.extend_from_slice(data);
+        match self.make_room(data.len()) {
+            Some(end) => self.area[end..end + data.len()].copy_from_slice(data),
+            None => self.own(0, data.len()).0.extend_from_slice(data),
         }
-        self.len += data.len();
+        self.span.len += data.len();
     }
 
     /// Adds `data` at the front of the body. Many small insertions are cheap: room is kept for further ones.
     pub fn insert(&mut self, data: &[u8]) {
         let header_end = usize::from(self.header_end);
         let count = data.len();
-        if self.is_inline() && header_end + count <= self.start {
-            self.start -= count;
-            self.area[self.start..self.start + count].copy_from_slice(data);
-        } else if self.is_inline() && header_end + count + self.len <= AREA {
-            self.area
-                .copy_within(self.start..self.start + self.len, header_end + count);
-            self.start = header_end;
+        if self.is_inline() && header_end + count <= self.span.start {
+            self.span.start -= count;
+            self.area[self.span.start..self.span.start + count].copy_from_slice(data);
+        } else if self.is_inline() && header_end + count + self.span.len <= AREA {
+            self.area.copy_within(self.span.range(), header_end + count);
+            self.span.start = header_end;
             self.area[header_end..header_end + count].copy_from_slice(data);
         } else {
             let (buffer, start) = self.own(count, 0);
             buffer[start - count..start].copy_from_slice(data);
-            self.start -= count;
+            self.span.start -= count;
         }
-        self.len += count;
+        self.span.len += count;
     }
 
     /// Removes `count` bytes from the front of the body.
@@ -196,8 +223,8 @@ impl Message {
     /// [`Error::InvalidArgument`], with the message unchanged, when the body is shorter.
     #[inline]
     pub fn trim(&mut self, count: usize) -> Result<()> {
-        self.len = self.len.checked_sub(count).ok_or(TOO_SHORT)?;
-        self.start += count;
+        self.span.len = self.span.len.checked_sub(count).ok_or(TOO_SHORT)?;
+        self.span.start += count;
         Ok(())
     }
 
@@ -207,34 +234,33 @@ impl Message {
     ///
     /// [`Error::InvalidArgument`], with the message unchanged, when the body is shorter.
     pub fn chop(&mut self, count: usize) -> Result<()> {
-        self.len = self.len.checked_sub(count).ok_or(TOO_SHORT)?;
+        self.span.len = self.span.len.checked_sub(count).ok_or(TOO_SHORT)?;
         Ok(())
     }
 
     /// Empties the body; the header stays.
     pub fn clear(&mut self) {
         self.heap = None;
-        self.len = 0;
-        self.start = HEADER_ROOM.max(usize::from(self.header_end));
+        self.span.len = 0;
+        self.span.start = HEADER_ROOM.max(usize::from(self.header_end));
     }
 
     /// Makes the body `len` bytes long: cuts it at the end, or adds zeros there.
     pub fn resize(&mut self, len: usize) {
-        if let Some(more) = len.checked_sub(self.len) {
-            let end = self.start + self.len;
-            if self.is_inline() && end + more <= AREA {
+        if let Some(more) = len.checked_sub(self.span.len) {
+            if let Some(end) = self.make_room(more) {
                 self.area[end..end + more].fill(0);
             } else {
                 let (buffer, start) = self.own(0, more);
                 buffer.resize(start + len, 0);
             }
         }
-        self.len = len;
+        self.span.len = len;
     }
 
     /// Makes room for `additional` more bytes at the end of the body.
     pub fn reserve(&mut self, additional: usize) {
-        if self.capacity() < self.len + additional || !self.is_inline() {
+        if self.make_room(additional).is_none() {
             self.own(0, additional);
         }
     }
@@ -243,9 +269,9 @@ impl Message {
     #[must_use]
     pub fn capacity(&self) -> usize {
         match self.heap.as_deref() {
-            None => AREA - self.start,
-            Some(Buffer::Vec(buffer)) => buffer.capacity() - self.start,
-            Some(Buffer::Bytes(_)) => self.len,
+            None => AREA - usize::from(self.header_end),
+            Some(Buffer::Vec(buffer)) => buffer.capacity() - self.span.start,
+            Some(Buffer::Bytes(_)) => self.span.len,
         }
     }
 
@@ -268,9 +294,9 @@ impl Message {
     pub fn header_append(&mut self, data: &[u8]) -> Result<()> {
         if self.header_start == self.header_end && self.is_inline() && data.len() <= HEADER_ROOM {
             // A first word goes right before the body, where nothing has to be moved.
-            if let Some(at) = self.start.checked_sub(data.len()) {
-                self.area[at..self.start].copy_from_slice(data);
-                self.set_header(at, self.start);
+            if let Some(at) = self.span.start.checked_sub(data.len()) {
+                self.area[at..self.span.start].copy_from_slice(data);
+                self.set_header(at, self.span.start);
                 return Ok(());
             }
         }
@@ -363,54 +389,74 @@ impl Message {
     /// Length of header and body together: what a receive limit applies to.
     #[inline]
     pub(crate) fn wire_len(&self) -> usize {
-        self.header().len() + self.len
+        self.header().len() + self.span.len
     }
 
-    /// Header and body, if they lie behind each other in the area, as a window of fixed size and their length in it.
+    /// Header and body, if they lie behind each other in the area: what is there from their start on, and their length.
     #[inline]
-    pub(crate) fn inline_wire(&self) -> Option<(&[u8; INLINE], usize)> {
+    pub(crate) fn inline_wire(&self) -> Option<(&[u8], usize)> {
         let (start, end) = (usize::from(self.header_start), usize::from(self.header_end));
-        let from = if start == end { self.start } else { start };
-        let len = self.wire_len();
-        if !self.is_inline() || (start != end && end != self.start) || len > INLINE {
+        let from = if start == end { self.span.start } else { start };
+        if !self.is_inline() || (start != end && end != self.span.start) {
             return None;
         }
-        Some((self.area.get(from..)?.first_chunk()?, len))
+        Some((self.area.get(from..)?, self.wire_len()))
     }
 
-    /// A message with the first `len` bytes of `window` as its body. Not inlined, so that it is made where the caller
-    /// wants it: moved right after it was written, it would make the processor wait.
+    /// A message with the first `len` bytes of `window` as its body. Copying a short one is cheapest when the window goes
+    /// on behind it.
+    ///
+    /// Not inlined, so that it is made where the caller wants it and not moved there.
     #[inline(never)]
     pub(crate) fn from_window(window: &[u8], len: usize) -> Self {
+        match window.first_chunk::<WINDOW>() {
+            Some(all) if len <= WINDOW => {
+                let mut area = [0; AREA];
+                area[HEADER_ROOM..].copy_from_slice(all);
+                Self::in_area(SPANS[len], area)
+            }
+            _ => Self::from_any(&window[..len]),
+        }
+    }
+
+    fn from_any(body: &[u8]) -> Self {
+        if body.len() > AREA {
+            return Self::from(body.to_vec());
+        }
         let mut message = Self::new();
-        message.fill(window, len);
+        message.place(body, SPANS[body.len()]);
         message
     }
 
-    /// Becomes a message with the first `len` bytes of `window` as its body. Copying a short one is cheapest when
-    /// the window goes on behind it.
+    /// Becomes what [`from_window`](Self::from_window) makes, but for a body that leaves no room for a header: it is one
+    /// that came, and its header is in it.
     #[inline]
     pub(crate) fn fill(&mut self, window: &[u8], len: usize) {
-        if len > INLINE {
+        if len > AREA {
             *self = Self::from(window[..len].to_vec());
             return;
         }
         self.heap = None;
-        self.start = HEADER_ROOM;
-        self.len = len;
         self.pipe = None;
-        self.set_header(HEADER_ROOM, HEADER_ROOM);
-        match window.first_chunk::<INLINE>() {
-            Some(all) => self.area[HEADER_ROOM..].copy_from_slice(all),
-            None => self.copy_short(&window[..len]),
+        self.set_header(0, 0);
+        if len <= WINDOW
+            && let Some(all) = window.first_chunk::<WINDOW>()
+        {
+            self.span = SPANS[len];
+            self.area[HEADER_ROOM..].copy_from_slice(all);
+        } else if let Some(all) = window.first_chunk() {
+            self.span = Span { start: 0, len };
+            self.area = *all;
+        } else {
+            self.place(&window[..len], SPANS[len]);
         }
     }
 
-    /// Apart, so that the copy of fixed size is not made one of any size.
-    #[cold]
+    /// Puts a body in the area. Apart, so that copies of fixed size are not made some of any size.
     #[inline(never)]
-    fn copy_short(&mut self, body: &[u8]) {
-        self.area[HEADER_ROOM..HEADER_ROOM + body.len()].copy_from_slice(body);
+    fn place(&mut self, body: &[u8], span: Span) {
+        self.span = span;
+        self.area[span.range()].copy_from_slice(body);
     }
 
     /// Makes the first `count` words of a body that came from a wire the header. There must be so many, and no more
@@ -419,15 +465,15 @@ impl Message {
     pub(crate) fn unwrap_words(&mut self, count: usize) {
         let bytes = count * size_of::<u32>();
         if self.is_inline() {
-            self.set_header(self.start, self.start + bytes);
+            self.set_header(self.span.start, self.span.start + bytes);
         } else {
             let mut words = [0; MAX_HEADER];
             words[..bytes].copy_from_slice(&self.body()[..bytes]);
             self.area[..MAX_HEADER].copy_from_slice(&words);
             self.set_header(0, bytes);
         }
-        self.start += bytes;
-        self.len -= bytes;
+        self.span.start += bytes;
+        self.span.len -= bytes;
     }
 
     /// Moves the header in front of the body, as a message looks that comes from a wire.
@@ -438,9 +484,9 @@ impl Message {
             return;
         }
         self.header_clear();
-        if self.is_inline() && end == self.start {
-            self.start = start;
-            self.len += end - start;
+        if self.is_inline() && end == self.span.start {
+            self.span.start = start;
+            self.span.len += end - start;
             return;
         }
         let mut words = [0; MAX_HEADER];
@@ -449,12 +495,31 @@ impl Message {
         self.insert(words);
     }
 
+    /// A message with a body in the area, and nothing else.
+    #[inline]
+    fn in_area(span: Span, area: [u8; AREA]) -> Self {
+        Self {
+            heap: None,
+            pipe: None,
+            header_start: 0,
+            header_end: 0,
+            span,
+            area,
+        }
+    }
+
+    fn clone_any(&self) -> Self {
+        Self {
+            heap: self.heap.clone(),
+            ..*self
+        }
+    }
+
     fn on_heap(buffer: Buffer) -> Self {
         let len = buffer.len();
         Self {
             heap: Some(Arc::new(buffer)),
-            start: 0,
-            len,
+            span: Span { start: 0, len },
             ..Self::default()
         }
     }
@@ -479,6 +544,20 @@ impl Message {
         (self.header_start, self.header_end) = (start as u16, end as u16);
     }
 
+    /// Makes room in the area for `count` more bytes at the end of the body, where that is possible; returns its end.
+    #[inline]
+    fn make_room(&mut self, count: usize) -> Option<usize> {
+        let header_end = usize::from(self.header_end);
+        if !self.is_inline() || count > AREA.saturating_sub(header_end + self.span.len) {
+            return None;
+        }
+        if self.span.start + self.span.len + count > AREA {
+            self.area.copy_within(self.span.range(), header_end);
+            self.span.start = header_end;
+        }
+        Some(self.span.start + self.span.len)
+    }
+
     /// Makes room for a header that is `count` bytes longer; returns where it is to begin.
     fn grow_header(&mut self, count: usize) -> Result<usize> {
         let total = self.header().len() + count;
@@ -486,7 +565,11 @@ impl Message {
             return Err(Error::InvalidArgument("a header is at most 64 bytes"));
         }
         let (start, end) = (usize::from(self.header_start), usize::from(self.header_end));
-        let limit = if self.is_inline() { self.start } else { AREA };
+        let limit = if self.is_inline() {
+            self.span.start
+        } else {
+            AREA
+        };
         if end + count <= limit {
             return Ok(start);
         }
@@ -494,10 +577,10 @@ impl Message {
             return Ok(limit - total);
         }
         // The body is in the way: it moves to the end of the area, or out of it.
-        if total + self.len <= AREA {
-            let to = AREA - self.len;
-            self.area.copy_within(self.start..self.start + self.len, to);
-            self.start = to;
+        if total + self.span.len <= AREA {
+            let to = AREA - self.span.len;
+            self.area.copy_within(self.span.range(), to);
+            self.span.start = to;
             return Ok(to - total);
         }
         self.own(0, 0);
@@ -507,7 +590,7 @@ impl Message {
     /// Makes the body a buffer that nobody else holds, ending with the body, with room for `front` more bytes before
     /// it and `back` after it. Returns the buffer and where the body begins in it.
     fn own(&mut self, front: usize, back: usize) -> (&mut Vec<u8>, usize) {
-        let (start, len) = (self.start, self.len);
+        let (start, len) = (self.span.start, self.span.len);
         let fits = match self.heap.as_mut().and_then(Arc::get_mut) {
             Some(Buffer::Vec(buffer)) => {
                 buffer.truncate(start + len);
@@ -523,9 +606,9 @@ impl Message {
             buffer.resize(room, 0);
             buffer.extend_from_slice(self.body());
             self.heap = Some(Arc::new(Buffer::Vec(Block::new(buffer))));
-            self.start = room;
+            self.span.start = room;
         }
-        let start = self.start;
+        let start = self.span.start;
         match self.heap.as_mut().and_then(Arc::get_mut) {
             Some(Buffer::Vec(buffer)) => {
                 buffer.reserve(back);
@@ -539,15 +622,18 @@ impl Message {
 impl Default for Message {
     #[inline]
     fn default() -> Self {
-        Self {
-            heap: None,
-            start: HEADER_ROOM,
-            len: 0,
-            pipe: None,
-            header_start: HEADER_ROOM as u16, // 16
-            header_end: HEADER_ROOM as u16,
-            area: [0; AREA],
+        Self::in_area(SPANS[0], [0; AREA])
+    }
+}
+
+impl Clone for Message {
+    // Not inlined, as `from_window`.
+    #[inline(never)]
+    fn clone(&self) -> Self {
+        if self.is_inline() && self.pipe.is_none() && self.header_end == 0 {
+            return Self::in_area(self.span, self.area);
         }
+        self.clone_any()
     }
 }
 

@@ -182,16 +182,17 @@ impl Receiving {
 }
 
 /// A send.
+///
+/// Its message is beside nothing that has no value at times, as what an enum without fields has room for: that would be
+/// moved together with the message, in other parts than those in which it was written.
+#[repr(C)]
 pub(crate) struct Sending {
     /// The message until the first poll.
     message: Message,
-    stage: Stage,
-}
-
-enum Stage {
-    New,
-    Waiting(Box<Waiting>),
-    Over,
+    /// What is left of it when it could not be done at once.
+    waiting: Option<Box<Waiting>>,
+    /// Whether it was polled.
+    begun: bool,
 }
 
 struct Waiting {
@@ -206,7 +207,8 @@ impl Sending {
     pub(crate) fn new(message: Message) -> Self {
         Self {
             message,
-            stage: Stage::New,
+            waiting: None,
+            begun: false,
         }
     }
 
@@ -223,8 +225,8 @@ impl Sending {
         timeout: impl FnOnce() -> Option<Duration>,
         task: &Context<'_>,
     ) -> Poll<Result<(), SendError>> {
-        if let Stage::New = self.stage {
-            self.stage = Stage::Over;
+        if !self.begun {
+            self.begun = true;
             let mut op = OpId::TRY;
             return match core.begin_send(ctx, &mut op, &mut self.message, task.waker()) {
                 Sent::Done => Poll::Ready(Ok(())),
@@ -252,7 +254,7 @@ impl Sending {
             Sent::Full => Some(mem::take(&mut self.message)),
             Sent::Pending => None,
         };
-        self.stage = Stage::Waiting(Box::new(Waiting {
+        self.waiting = Some(Box::new(Waiting {
             op,
             held,
             deadline: Deadline::after(core.reactor, timeout()),
@@ -266,7 +268,7 @@ impl Sending {
         ctx: CtxId,
         task: &Context<'_>,
     ) -> Poll<Result<(), SendError>> {
-        let Stage::Waiting(waiting) = &mut self.stage else {
+        let Some(waiting) = &mut self.waiting else {
             panic!("a send was polled after it had ended");
         };
         let sent = core.poll_send(ctx, waiting.op, &mut waiting.held, task.waker());
@@ -281,7 +283,7 @@ impl Sending {
         task: &Context<'_>,
         sent: Option<Result<()>>,
     ) -> Poll<Result<(), SendError>> {
-        let Stage::Waiting(waiting) = &mut self.stage else {
+        let Some(waiting) = &mut self.waiting else {
             return Poll::Pending;
         };
         let Waiting { op, held, deadline } = &mut **waiting;
@@ -292,26 +294,24 @@ impl Sending {
             None => Err(Error::TimedOut),
         };
         let sent = sent.map_err(|error| SendError::new(error, held.get_or_insert_default()));
-        self.stage = Stage::Over;
+        self.waiting = None;
         Poll::Ready(sent)
     }
 
     /// Gives the send up. Returns the message if it was not accepted.
     pub(crate) fn cancel(&mut self, core: &Core, ctx: CtxId) -> Option<Message> {
-        match mem::replace(&mut self.stage, Stage::Over) {
-            Stage::New => Some(mem::take(&mut self.message)),
-            Stage::Waiting(mut waiting) => {
-                core.cancel_send(ctx, waiting.op, &mut waiting.held);
-                waiting.held
-            }
-            Stage::Over => None,
+        if !mem::replace(&mut self.begun, true) {
+            return Some(mem::take(&mut self.message));
         }
+        let mut waiting = self.waiting.take()?;
+        core.cancel_send(ctx, waiting.op, &mut waiting.held);
+        waiting.held
     }
 
     /// Gives the send up, and the message with it.
     #[inline]
     pub(crate) fn give_up(&mut self, core: &Core, ctx: CtxId) {
-        if let Stage::Waiting(_) = self.stage {
+        if self.waiting.is_some() {
             drop(self.cancel(core, ctx));
         }
     }

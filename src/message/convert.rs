@@ -1,11 +1,12 @@
 //! Conversions from and into what programs have their data in.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::pool::Block;
-use super::{Buffer, INLINE, Message};
+use super::{AREA, Buffer, Message};
 
 impl From<&[u8]> for Message {
     #[inline]
@@ -42,7 +43,7 @@ impl From<String> for Message {
 impl From<Vec<u8>> for Message {
     /// Takes the buffer over without copying it, unless it is short.
     fn from(data: Vec<u8>) -> Self {
-        if data.len() <= INLINE {
+        if data.len() <= AREA {
             return Self::from(data.as_slice());
         }
         Self::on_heap(Buffer::Vec(Block::new(data)))
@@ -52,7 +53,7 @@ impl From<Vec<u8>> for Message {
 impl From<Bytes> for Message {
     /// Shares the bytes without copying them, unless they are short.
     fn from(data: Bytes) -> Self {
-        if data.len() <= INLINE {
+        if data.len() <= AREA {
             return Self::from(&data[..]);
         }
         Self::on_heap(Buffer::Bytes(data))
@@ -62,7 +63,7 @@ impl From<Bytes> for Message {
 impl From<Message> for Vec<u8> {
     /// The body, without copying it where nobody else holds it.
     fn from(message: Message) -> Self {
-        let (start, end) = (message.start, message.start + message.len);
+        let Range { start, end } = message.span.range();
         match message.heap.map(Arc::try_unwrap) {
             None => message.area[start..end].to_vec(),
             Some(Ok(Buffer::Vec(block))) => {
@@ -89,7 +90,7 @@ impl From<Message> for Bytes {
             }
         }
 
-        let range = message.start..message.start + message.len;
+        let range = message.span.range();
         match message.heap.map(Arc::try_unwrap) {
             None => Self::copy_from_slice(&message.area[range]),
             Some(Ok(Buffer::Vec(block))) if block.is_long() => Self::from_owner(block).slice(range),

@@ -30,8 +30,47 @@ fn forms(body: &[u8]) -> Vec<(Message, Vec<Message>)> {
 }
 
 #[test]
-fn a_message_is_two_cache_lines() {
-    assert_eq!(size_of::<Message>(), 128);
+fn a_body_of_up_to_80_bytes_needs_no_allocation_however_it_is_made() {
+    for len in 0..=81 {
+        let body: Vec<u8> = (0..len as u8).collect();
+        let mut appended = Message::new();
+        let mut inserted = Message::new();
+        let mut resized = Message::new();
+        for part in body.chunks(7) {
+            appended.append(part);
+        }
+        for part in body.rchunks(7) {
+            inserted.insert(part);
+        }
+        resized.resize(len);
+        resized.body_mut().copy_from_slice(&body);
+        let mut filled = Message::new();
+        filled.fill(&body, len);
+        let mut windowed = Message::new();
+        windowed.fill(&[&body[..], &[0xff; 80]].concat(), len);
+        let whole = Message::from(&body[..]);
+        for message in [appended, inserted, resized, filled, windowed, whole] {
+            assert_eq!(message.body(), body);
+            assert_eq!(message.is_inline(), len <= 80, "{len}");
+        }
+    }
+}
+
+#[test]
+fn a_header_and_a_body_of_80_bytes_together_need_no_allocation() {
+    for len in 0..=80 {
+        let body: Vec<u8> = (0..len as u8).collect();
+        let mut message = Message::from(&body[..]);
+        let header: Vec<u8> = (len as u8..80).take(MAX_HEADER).collect();
+        for word in header.chunks(4) {
+            message.header_append(word).unwrap();
+        }
+        assert_eq!((message.header(), message.body()), (&header[..], &body[..]));
+        assert!(message.is_inline(), "{len}");
+        message.append(b"one more");
+        assert_eq!(message.body(), [&body[..], b"one more"].concat());
+        assert_eq!(message.header(), header);
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::mem;
 
 use super::{Framing, IPC_MESSAGE};
-use crate::message::Message;
+use crate::message::{HEADER_ROOM, Message, WINDOW};
 
 /// Bodies at least this long are written from where they are; shorter ones are cheaper to copy into the batch.
 pub(super) const LARGE: usize = 8 * 1024;
@@ -120,12 +120,32 @@ impl Batch {
         let end = self.buffer.len() + prefix;
         self.buffer.extend_from_slice(&frame);
         self.buffer.truncate(end);
-        if let Some((window, len)) = message.inline_wire() {
-            self.buffer.extend_from_slice(window);
-            self.buffer.truncate(end + len);
-        } else {
-            self.push_long(message);
+        match message.inline_wire() {
+            Some((wire, len)) => self.push_short(wire, len),
+            None => self.push_long(message),
         }
+    }
+
+    /// Adds the first `len` bytes of `wire`, in copies of fixed size as far as there is something to be copied.
+    #[inline]
+    fn push_short(&mut self, wire: &[u8], len: usize) {
+        let end = self.buffer.len() + len;
+        let Some(rest) = len.checked_sub(WINDOW) else {
+            match wire.first_chunk::<WINDOW>() {
+                Some(window) => {
+                    self.buffer.extend_from_slice(window);
+                    self.buffer.truncate(end);
+                }
+                None => self.buffer.extend_from_slice(&wire[..len]),
+            }
+            return;
+        };
+        // At most as much as a header has room for is beyond a window.
+        if let Some(window) = wire.first_chunk::<HEADER_ROOM>() {
+            self.buffer.extend_from_slice(window);
+            self.buffer.truncate(end - WINDOW);
+        }
+        self.buffer.extend_from_slice(&wire[rest..][..WINDOW]);
     }
 
     fn push_long(&mut self, message: &Message) {

@@ -17,12 +17,14 @@ use crate::protocols::CtxId;
 ///
 /// One that is dropped before it is ready has not sent the message, and drops it.
 #[must_use = "futures do nothing unless they are awaited"]
+#[repr(C)]
 pub struct SendFuture<'a> {
+    // Begins with its message: see there.
+    sending: Sending,
     core: &'a Core,
-    ctx: CtxId,
     timeouts: &'a Timeouts,
     timeout: Option<Duration>,
-    sending: Sending,
+    ctx: CtxId,
 }
 
 impl<'a> SendFuture<'a> {
