@@ -7,13 +7,12 @@ use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
 use super::mask::{self, Key};
-use super::{MAX_CONTROL, code};
+use super::{MAX_CONTROL, MAX_HEAD, code};
 use crate::error::Error;
+use crate::message::pool;
 use crate::wire::batch::Parcel;
 use crate::wire::decode::{AHEAD, DIRECT};
 
-/// Longest head of a frame.
-const MAX_HEAD: usize = 14;
 /// A message at least this long gets a buffer of its own; shorter ones travel among others.
 const OWN: usize = 4 * 1024;
 
@@ -43,6 +42,8 @@ pub(crate) struct Assembler {
     control: Vec<u8>,
     /// Longest message that has come whole: so much memory the peer is trusted to fill.
     proven: usize,
+    /// Length of the message before. Another one in several frames, which do not tell its length, is likely to be as long.
+    usual: usize,
     ping: Option<Vec<u8>>,
     closed: Option<Option<u16>>,
 }
@@ -69,6 +70,7 @@ impl Assembler {
             message: None,
             control: Vec::new(),
             proven: AHEAD,
+            usual: 0,
             ping: None,
             closed: None,
         }
@@ -96,28 +98,49 @@ impl Assembler {
         if frame.left < DIRECT {
             return None;
         }
-        let body = self.message.get_or_insert_default();
+        let trusted = frame.left.min(self.proven);
+        let body = self.message.get_or_insert_with(|| pool::buffer(trusted));
         reserve(body, DIRECT, frame.left, self.proven);
         Some(body)
     }
 
     /// Takes note that the buffer that [`space`](Self::space) gave has grown beyond the `before` bytes it held.
     pub(crate) fn filled(&mut self, before: usize, parcel: &mut Parcel) -> Result<(), Violation> {
-        let (Some(frame), Some(body)) = (&mut self.frame, &mut self.message) else {
+        let (Some(mut frame), Some(mut body)) = (self.frame, self.message.take()) else {
             return Ok(());
         };
-        let count = body.len().saturating_sub(before).min(frame.left);
-        // The buffer may have more room than was asked for, and the next frame's beginning in it.
-        let mut behind = body.split_off(before + count);
-        if let (Some(key), Some(came)) = (&mut frame.key, body.get_mut(before..)) {
-            mask::apply(came, *key);
-            *key = mask::advanced(*key, count);
+        // The buffer may have more room than was asked for, and then has the heads of further frames in it. Payloads are
+        // moved together.
+        let (mut from, mut to) = (before, before);
+        loop {
+            let count = frame.left.min(body.len() - from);
+            if to < from {
+                body.copy_within(from..from + count, to);
+            }
+            if let (Some(key), Some(came)) = (&mut frame.key, body.get_mut(to..to + count)) {
+                mask::apply(came, *key);
+                *key = mask::advanced(*key, count);
+            }
+            from += count;
+            to += count;
+            frame.left -= count;
+            if frame.left > 0 || frame.is_final {
+                break;
+            }
+            match parse(&body[from..])? {
+                Some((head, length, size)) if head.opcode == OpCode::Data(Data::Continue) => {
+                    frame = self.check(&head, length, size, Some(to))?;
+                    from += size;
+                }
+                _ => break,
+            }
         }
-        frame.left -= count;
-        if frame.left > 0 {
-            return Ok(());
+        let mut behind = body.split_off(from);
+        body.truncate(to);
+        (self.frame, self.message) = (Some(frame), Some(body));
+        if frame.left == 0 {
+            self.end_frame(parcel)?;
         }
-        self.end_frame(parcel)?;
         self.feed(&mut behind, parcel)
     }
 
@@ -184,12 +207,19 @@ impl Assembler {
             return Ok(added);
         };
         let used = size - mem::take(&mut self.head_len);
-        self.frame = Some(self.check(&head, length, size)?);
+        let come = self.message.as_ref().map(Vec::len);
+        self.frame = Some(self.check(&head, length, size, come)?);
         Ok(used)
     }
 
-    /// Checks everything that a head, of `size` bytes, says.
-    fn check(&mut self, head: &FrameHeader, length: u64, size: usize) -> Result<Frame, Violation> {
+    /// Checks everything that a head, of `size` bytes, says. `come` is what has come of a message that has begun.
+    fn check(
+        &mut self,
+        head: &FrameHeader,
+        length: u64,
+        size: usize,
+        come: Option<usize>,
+    ) -> Result<Frame, Violation> {
         if head.rsv1 || head.rsv2 || head.rsv3 {
             return refuse("a WebSocket frame has reserved bits, and no extension was agreed on");
         }
@@ -225,16 +255,17 @@ impl Assembler {
                 code: code::UNSUPPORTED,
                 error: Error::Malformed("a WebSocket text message: only binary ones are messages"),
             }),
-            OpCode::Data(Data::Continue) if self.message.is_none() => {
+            OpCode::Data(Data::Continue) if come.is_none() => {
                 refuse("a WebSocket message goes on that was not begun")
             }
-            OpCode::Data(Data::Binary) if self.message.is_some() => {
+            OpCode::Data(Data::Binary) if come.is_some() => {
                 refuse("a WebSocket message begins amid another")
             }
             OpCode::Data(_) => {
-                self.check_length(length)?;
-                if !head.is_final {
-                    self.message.get_or_insert_default();
+                self.check_length(length, come.unwrap_or(0))?;
+                if come.is_none() && !head.is_final {
+                    let trusted = frame.left.min(self.proven);
+                    self.message = Some(pool::buffer(trusted.max(self.usual)));
                 }
                 Ok(frame)
             }
@@ -246,9 +277,8 @@ impl Assembler {
         self.limit = limit;
     }
 
-    /// Checks the length of a message that gets `more` bytes.
-    fn check_length(&self, more: u64) -> Result<(), Violation> {
-        let come = self.message.as_ref().map_or(0, Vec::len);
+    /// Checks the length of a message that gets `more` bytes than the `come` ones.
+    fn check_length(&self, more: u64, come: usize) -> Result<(), Violation> {
         let limit = if self.limit == 0 {
             isize::MAX as usize
         } else {
@@ -271,8 +301,12 @@ impl Assembler {
         };
         match frame.control {
             None if frame.is_final => {
-                let body = self.message.take().unwrap_or_default();
-                self.proven = self.proven.max(body.len());
+                let mut body = self.message.take().unwrap_or_default();
+                self.usual = body.len();
+                self.proven = self.proven.max(self.usual);
+                if body.capacity() > 2 * self.usual {
+                    body.shrink_to_fit();
+                }
                 if body.len() < OWN {
                     parcel.push(&body);
                 } else {

@@ -3,8 +3,8 @@
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::{FRAGMENT, MAX_CONTROL, mask};
-use crate::message::Message;
+use super::{FRAGMENT, MAX_CONTROL, MAX_HEAD, mask};
+use crate::message::{Message, pool};
 use crate::wire::batch::{Bodies, LARGE};
 
 /// Adds the frames of a message to what a batch is to write; returns their length in bytes.
@@ -14,11 +14,21 @@ pub(crate) fn push(
     buffer: &mut Vec<u8>,
     bodies: &mut Bodies,
 ) -> usize {
-    let head = message.header();
-    let total = head.len() + message.len();
-    if masked && total > FRAGMENT {
-        buffer.reserve_exact(total + (total / FRAGMENT + 1) * 14);
+    let total = message.wire_len();
+    if !masked || total < LARGE {
+        return add(message, masked, buffer, bodies);
     }
+    // All of it is masked, so that nothing of the message can be written from where it is. Its copy has memory of its own,
+    // which the next one is given.
+    let mut copy = pool::buffer(total + (total / FRAGMENT + 1) * MAX_HEAD);
+    let written = add(message, masked, &mut copy, bodies);
+    bodies.push_back((buffer.len(), copy.into()));
+    written
+}
+
+fn add(message: &Message, masked: bool, buffer: &mut Vec<u8>, bodies: &mut Bodies) -> usize {
+    let head = message.header();
+    let total = message.wire_len();
     let mut written = 0;
     let mut from = 0;
     loop {

@@ -16,6 +16,8 @@ pub(crate) use tungstenite::protocol::frame::coding::Control;
 
 /// Longest payload of a frame that is sent, as in nng. Some peers accept no message in one frame of more than 1 MiB.
 const FRAGMENT: usize = 64 * 1024;
+/// Longest head of a frame.
+const MAX_HEAD: usize = 14;
 /// Longest payload of a control frame.
 pub(crate) const MAX_CONTROL: usize = 125;
 
