@@ -23,6 +23,7 @@ mod reactor;
 mod reactor;
 mod ready;
 mod recv;
+mod release;
 mod removal;
 mod send;
 mod spin;

@@ -23,14 +23,15 @@ impl Core {
         mut now: bool,
     ) -> Guard<'a> {
         loop {
-            let count = state.world.pipes.len();
-            let Some(pipe) = state.world.pipes.get_mut(id) else {
+            let world = &mut state.world;
+            let count = world.pipes.len();
+            let Some(pipe) = world.pipes.get_mut(id) else {
                 return state;
             };
             let tx = &mut pipe.tx;
             let idle = tx.is_idle();
-            if idle && !tx.pace.batching {
-                tx.draining.release();
+            if idle && !tx.pace.batching && tx.draining.is_large() {
+                self.release_later(&mut world.releases);
             }
             if tx.writing
                 || tx.blocked

@@ -50,6 +50,8 @@ pub(super) struct World {
     pub(super) asked_time: bool,
     /// When the last write was over that was measured.
     pub(super) last_write: Option<Instant>,
+    /// Whether memory of pipes is going to be given back.
+    pub(super) releases: bool,
     /// A read buffer between uses.
     pub(super) spare: Vec<u8>,
 }

@@ -217,6 +217,12 @@ impl Batch {
         }
     }
 
+    /// Whether it has more memory than an idle one keeps.
+    #[inline]
+    pub(crate) fn is_large(&self) -> bool {
+        self.buffer.capacity() > KEEP
+    }
+
     /// Moves everything into a parcel. The bytes are copied although buffers could be swapped: each end keeps the memory
     /// that its processor has in its cache.
     pub(crate) fn move_to(&mut self, parcel: &mut Parcel) {

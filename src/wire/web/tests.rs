@@ -451,6 +451,84 @@ fn much_of_a_long_frame_is_read_to_where_it_belongs() {
     assert!(assembler.space().is_none());
 }
 
+#[test]
+fn fragments_that_are_read_together_are_put_together_in_place() {
+    let body = |seed: usize| -> Vec<u8> { (0..250_000).map(|i| (i * seed / 7) as u8).collect() };
+    // The first one tells how long the others may be, which are then read in few pieces.
+    let bodies: Vec<Vec<u8>> = (1..6).map(body).collect();
+    for masked in [false, true] {
+        let mut bytes = Vec::new();
+        for (i, body) in bodies.iter().enumerate() {
+            let parts: Vec<&[u8]> = body.chunks(50_000).collect();
+            for (k, part) in parts.iter().enumerate() {
+                let opcode = if k == 0 { BINARY } else { CONT };
+                let last = if k + 1 == parts.len() { FIN } else { 0 };
+                bytes.extend(frame(last | opcode, masked, part));
+                if i == 3 {
+                    bytes.extend(frame(FIN | PING, masked, b"there?"));
+                    bytes.extend(frame(CONT, masked, b""));
+                    if last == FIN {
+                        bytes.truncate(bytes.len() - frame(CONT, masked, b"").len());
+                    }
+                }
+            }
+        }
+        for step in [49_990, 50_003, 65_536, 123_456, usize::MAX] {
+            let outcome = assembled(masked, 0, &bytes, step);
+            assert_eq!(outcome.violation, None, "{step}");
+            assert!(outcome.messages == bodies && !outcome.amid, "{step}");
+            assert_eq!(outcome.ping.as_deref(), Some(&b"there?"[..]));
+        }
+    }
+}
+
+#[test]
+fn what_breaks_the_protocol_amid_what_is_read_together_is_refused() {
+    let long = [7; 100_000];
+    let begun = [
+        frame(BINARY, false, &long),
+        frame(FIN | CONT, false, &long),
+        frame(BINARY, false, &long),
+    ]
+    .concat();
+    let mut masked = [0; 6].to_vec();
+    masked[..2].copy_from_slice(&[CONT, 0x80]);
+    let cases: [(&[u8], u16); 4] = [
+        (&masked, 1002),
+        (&[CONT | 0x40, 0], 1002),
+        (&[BINARY, 0], 1002),
+        (&[FIN | CONT, 127, 0, 0, 0, 1, 0, 0, 0, 0], 1009),
+    ];
+    for (then, code) in cases {
+        let input = [&begun[..], then].concat();
+        let outcome = assembled(false, 1_000_000, &input, usize::MAX);
+        assert_eq!(outcome.messages, [long.repeat(2)]);
+        assert_eq!(outcome.violation.map(|it| it.code), Some(code), "{then:x?}");
+    }
+}
+
+#[test]
+fn a_message_shorter_than_the_one_before_keeps_no_memory_for_it() {
+    let mut assembler = Assembler::new(false, 0);
+    let mut parcel = Parcel::default();
+    for len in [2_000_000, 20_000] {
+        for first in [BINARY, FIN | CONT] {
+            let part = vec![1; len / 2];
+            assembler
+                .feed(&mut frame(first, false, &part), &mut parcel)
+                .unwrap();
+        }
+    }
+    let mut decoder = Decoder::new(Framing::Web { masked: false }, 0);
+    decoder.unpack(&mut parcel);
+    let mut message = Message::new();
+    while let Ok(true) = decoder.ready() {
+        decoder.take(&mut message);
+    }
+    assert_eq!(message.len(), 20_000);
+    assert!(message.capacity() < 40_000, "{}", message.capacity());
+}
+
 // ---- any ----
 
 #[derive(Debug, Clone)]
