@@ -420,12 +420,19 @@ impl Message {
     }
 
     fn from_any(body: &[u8]) -> Self {
-        if body.len() > AREA {
+        let Some(&span) = SPANS.get(body.len()) else {
             return Self::from(body.to_vec());
-        }
-        let mut message = Self::new();
-        message.place(body, SPANS[body.len()]);
-        message
+        };
+        let Some(last) = body.last_chunk::<WINDOW>() else {
+            let mut message = Self::new();
+            message.place(body, span);
+            return message;
+        };
+        // Only as much as a header has room for is before the last window.
+        let mut area = [0; AREA];
+        area[span.start..][..HEADER_ROOM].copy_from_slice(&body[..HEADER_ROOM]);
+        area[HEADER_ROOM..].copy_from_slice(last);
+        Self::in_area(span, area)
     }
 
     /// Becomes what [`from_window`](Self::from_window) makes, but for a body that leaves no room for a header: it is one
