@@ -30,8 +30,9 @@ impl Core {
             };
             let tx = &mut pipe.tx;
             let idle = tx.is_idle();
-            if idle && !tx.pace.batching && tx.draining.is_large() {
-                self.release_later(&mut world.releases);
+            if idle && !tx.pace.batching && !world.releases && tx.draining.is_large() {
+                world.releases = true;
+                self.release_later();
             }
             if tx.writing
                 || tx.blocked

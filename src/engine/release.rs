@@ -1,6 +1,5 @@
 //! Giving back the memory that pipes have written from, once they have nothing to write.
 
-use std::mem;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,12 +12,10 @@ const REST: Duration = Duration::from_secs(1);
 struct Release(Weak<Core>);
 
 impl Core {
-    /// Has the memory of pipes that are idle then given back in a while. `expected` says whether that is so already.
+    /// Has the memory of pipes that are idle then given back in a while.
     #[cold]
-    pub(super) fn release_later(&self, expected: &mut bool) {
-        if !mem::replace(expected, true)
-            && let Some(at) = after(REST)
-        {
+    pub(super) fn release_later(&self) {
+        if let Some(at) = after(REST) {
             self.reactor
                 .set_timer(at, Arc::new(Release(self.me.clone())));
         }
