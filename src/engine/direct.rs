@@ -248,6 +248,31 @@ mod tests {
         core.close().unwrap();
     }
 
+    #[test]
+    fn an_end_that_came_during_a_receive_is_found_though_nobody_receives_any_more() {
+        let core = Core::new(Box::new(Subscribe::new()), false, &SocketOptions::default()).unwrap();
+        let listener = Listening::new(&core, "inproc://ends-amid-a-receive").unwrap();
+        listener.start().unwrap();
+        let publisher = Pub::new().unwrap();
+        publisher.dial("inproc://ends-amid-a-receive").unwrap();
+        core.wait_for_peers(1, SOON).unwrap();
+        let mut state = core.lock();
+        let id = state.world.pipes.ids().next().unwrap();
+        state.world.pipes.get_mut(id).unwrap().rx.reading = true;
+        drop(state);
+        publisher.close().unwrap();
+        eventually("the end", || {
+            core.lock().world.pipes.get(id).unwrap().rx.hangup
+        });
+        // The receive ends with another result.
+        let mut state = core.lock();
+        state.world.pipes.get_mut(id).unwrap().rx.reading = false;
+        state.world.unread.push(id);
+        core.finish(state);
+        assert!(core.lock().world.pipes.is_empty());
+        core.close().unwrap();
+    }
+
     #[cfg(feature = "tls")]
     #[test]
     fn what_was_read_and_not_decrypted_is_decrypted_though_a_thread_attends() {

@@ -144,12 +144,13 @@ impl Core {
     }
 
     /// Reads what a receive that found its message has left unread, for receivers that wait and that no event will
-    /// wake. Without them it can stay: who comes to wait looks first.
+    /// wake. Without them it can stay, for who comes to wait looks first, unless it may be the end: a socket that closes
+    /// waits for that without receiving.
     pub(super) fn serve_others<'a>(&'a self, mut state: Guard<'a>) -> Guard<'a> {
         while let Some(id) = state.world.unread.pop() {
             let pipe = state.world.pipes.get(id);
             if !state.world.receivers.is_empty()
-                || pipe.is_some_and(|pipe| pipe.connection.reads_on())
+                || pipe.is_some_and(|pipe| pipe.rx.hangup || pipe.connection.reads_on())
             {
                 state = self.settle(self.read_all(state, id));
             }
